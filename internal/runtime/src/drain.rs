@@ -1,0 +1,62 @@
+//! One grace period for everything that must end, and one log line that says how it ended.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything in flight ended by itself.
+    Cleanly,
+    /// The grace period was over first; what was left has been cut.
+    OutOfTime,
+}
+
+/// Runs `steps` for at most `grace` and logs how that ended.
+///
+/// The steps get the one deadline that they all share. At the deadline their future is dropped: what was left ends with
+/// it, so they must own what they wait for. Cancel safe: dropping this drops the steps.
+pub async fn drain<F: Future<Output = ()>>(
+    grace: Duration,
+    steps: impl FnOnce(Instant) -> F,
+) -> Drained {
+    let begun = Instant::now();
+    let deadline = begun + grace;
+    let outcome = timeout_at(deadline, steps(deadline)).await;
+    let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if outcome.is_ok() {
+        tracing::info!(elapsed_ms, "drained: everything in flight has ended");
+        Drained::Cleanly
+    } else {
+        tracing::warn!(
+            elapsed_ms,
+            "the grace period is over: what was still in flight has been cut"
+        );
+        Drained::OutOfTime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_ends_when_its_steps_have_ended() {
+        let begun = Instant::now();
+        let drained = drain(Duration::from_secs(30), |_| {
+            tokio::time::sleep(Duration::from_secs(2))
+        })
+        .await;
+        assert_eq!(drained, Drained::Cleanly);
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_hangs_is_cut_at_its_grace_period() {
+        let begun = Instant::now();
+        let drained = drain(Duration::from_secs(30), |_| std::future::pending()).await;
+        assert_eq!(drained, Drained::OutOfTime);
+        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+    }
+}
