@@ -1,0 +1,298 @@
+//! Every status that Adit answers by itself is decided here, and nowhere else.
+//!
+//! Below this file errors know nothing of HTTP; above it there are only pages.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use messages::{Reset, ResetCode};
+
+/// Why a visitor gets an answer from Adit instead of from the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The request itself is malformed; the text names the rule.
+    BadRequest(&'static str),
+    /// A method that ends at this hop.
+    MethodNotAllowed,
+    /// An expectation other than `100-continue` (RFC 9110, 10.1.1).
+    ExpectationFailed,
+    /// Something this server does not carry; the text says what.
+    NotCarried(&'static str),
+    /// The head exceeds what a link carries.
+    HeadTooLarge,
+    /// The host is no tunnel of this server.
+    UnknownHost,
+    /// No link anywhere serves the tunnel.
+    TunnelOffline,
+    /// The agent cannot reach its target.
+    TargetUnreachable,
+    /// Link or node lost before the response head.
+    LinkLost,
+    /// The response is larger than the limit, in bytes.
+    ResponseTooLarge(Option<u64>),
+    /// The agent or its target answered something that is no valid response.
+    BadResponse,
+    /// No response head in time.
+    TargetTimeout(Duration),
+    /// The agent takes no more of the request body.
+    UploadStalled(Duration),
+    /// The request body is larger than the limit, in bytes.
+    RequestTooLarge(Option<u64>),
+    /// The visitor sends no more of the request body.
+    RequestTimeout(Duration),
+    /// The request passed through too many tunnels.
+    Loop,
+    /// Over a rate.
+    RateLimited,
+    /// The bus is down and the tunnel elsewhere.
+    BusUnavailable,
+    /// Too many streams.
+    Overloaded,
+    /// This node is leaving.
+    Draining,
+}
+
+/// The part of the way that failed, as a visitor understands it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hop {
+    Visitor,
+    Server,
+    Tunnel,
+    Target,
+}
+
+impl Hop {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Visitor => "request",
+            Self::Server => "server",
+            Self::Tunnel => "tunnel",
+            Self::Target => "service",
+        }
+    }
+}
+
+/// What a failure looks like from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The stable `adit-error` code.
+    pub(crate) code: &'static str,
+    pub(crate) hop: Hop,
+    pub(crate) title: &'static str,
+    /// What happened and what to do, in sentences.
+    pub(crate) detail: String,
+    /// Seconds for Retry-After.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Failure {
+    /// The error table of the design, section 6.
+    pub(crate) fn answer(&self) -> Answer {
+        use StatusCode as S;
+        let plain = |status, code, hop, title, detail: &str| Answer {
+            status,
+            code,
+            hop,
+            title,
+            detail: detail.to_owned(),
+            retry_after: None,
+        };
+        match self {
+            Self::BadRequest(rule) => plain(
+                S::BAD_REQUEST,
+                "bad-request",
+                Hop::Visitor,
+                "Bad request",
+                &format!("The request breaks a rule of HTTP: {rule}."),
+            ),
+            Self::MethodNotAllowed => plain(
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                Hop::Visitor,
+                "Method not allowed",
+                "This method ends at the proxy and is not passed on.",
+            ),
+            Self::ExpectationFailed => plain(
+                S::EXPECTATION_FAILED,
+                "expectation-failed",
+                Hop::Visitor,
+                "Expectation failed",
+                "The only expectation that can be met is 100-continue.",
+            ),
+            Self::NotCarried(what) => plain(
+                S::NOT_IMPLEMENTED,
+                "not-carried",
+                Hop::Server,
+                "Not carried",
+                &format!("This server does not carry {what}."),
+            ),
+            Self::HeadTooLarge => plain(
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                Hop::Visitor,
+                "Request head too large",
+                "The request's headers are larger than a tunnel carries. Clearing cookies for this site may help.",
+            ),
+            Self::UnknownHost => plain(
+                S::NOT_FOUND,
+                "unknown-host",
+                Hop::Server,
+                "No such tunnel here",
+                "This host name is not a tunnel of this server. Check the address for a typing error.",
+            ),
+            Self::TunnelOffline => plain(
+                S::BAD_GATEWAY,
+                "tunnel-offline",
+                Hop::Tunnel,
+                "The tunnel is offline",
+                "No agent is connected for this address right now. If it is yours, start `adit` on the machine that runs the service.",
+            ),
+            Self::TargetUnreachable => plain(
+                S::BAD_GATEWAY,
+                "target-unreachable",
+                Hop::Target,
+                "The service cannot be reached",
+                "The tunnel is up, but the agent could not connect to the service behind it. If it is yours, check that the service is running on the port the agent was given.",
+            ),
+            Self::LinkLost => plain(
+                S::BAD_GATEWAY,
+                "link-lost",
+                Hop::Tunnel,
+                "The tunnel was lost",
+                "The connection to the agent broke while the request was under way. It is not known whether the service has acted on it.",
+            ),
+            Self::ResponseTooLarge(max) => plain(
+                S::BAD_GATEWAY,
+                "response-too-large",
+                Hop::Target,
+                "The response is too large",
+                &limit("The response", *max),
+            ),
+            Self::BadResponse => plain(
+                S::BAD_GATEWAY,
+                "bad-response",
+                Hop::Target,
+                "The service answered nonsense",
+                "What came back through the tunnel is not a valid HTTP response.",
+            ),
+            Self::TargetTimeout(after) => plain(
+                S::GATEWAY_TIMEOUT,
+                "target-timeout",
+                Hop::Target,
+                "The service did not answer in time",
+                &format!(
+                    "The service behind the tunnel sent no response within {} seconds.",
+                    after.as_secs_f32()
+                ),
+            ),
+            Self::UploadStalled(after) => plain(
+                S::GATEWAY_TIMEOUT,
+                "target-timeout",
+                Hop::Target,
+                "The service stopped reading",
+                &format!(
+                    "The service behind the tunnel took nothing of the request body for {} seconds.",
+                    after.as_secs_f32()
+                ),
+            ),
+            Self::RequestTooLarge(max) => plain(
+                S::PAYLOAD_TOO_LARGE,
+                "request-too-large",
+                Hop::Visitor,
+                "The request is too large",
+                &limit("The request body", *max),
+            ),
+            Self::RequestTimeout(after) => plain(
+                S::REQUEST_TIMEOUT,
+                "request-timeout",
+                Hop::Visitor,
+                "The request stalled",
+                &format!(
+                    "Nothing of the request body arrived for {} seconds.",
+                    after.as_secs_f32()
+                ),
+            ),
+            Self::Loop => plain(
+                S::LOOP_DETECTED,
+                "loop",
+                Hop::Server,
+                "The request goes round in circles",
+                "It has passed through more than 8 proxies. A tunnel probably points at its own public address.",
+            ),
+            Self::RateLimited => later(
+                plain(
+                    S::TOO_MANY_REQUESTS,
+                    "rate-limited",
+                    Hop::Server,
+                    "Too many requests",
+                    "Requests come faster than this server allows. Try again in a moment.",
+                ),
+                1,
+            ),
+            Self::BusUnavailable => later(
+                plain(
+                    S::SERVICE_UNAVAILABLE,
+                    "bus-unavailable",
+                    Hop::Server,
+                    "The servers cannot reach each other",
+                    "The tunnel's agent is connected to another server of this fleet that cannot be reached right now.",
+                ),
+                2,
+            ),
+            Self::Overloaded => later(
+                plain(
+                    S::SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    Hop::Tunnel,
+                    "The tunnel is busy",
+                    "The tunnel carries as many requests at once as it may. Try again in a moment.",
+                ),
+                1,
+            ),
+            Self::Draining => later(
+                plain(
+                    S::SERVICE_UNAVAILABLE,
+                    "draining",
+                    Hop::Server,
+                    "This server is leaving",
+                    "This server is shutting down. Try again: another one answers.",
+                ),
+                1,
+            ),
+        }
+    }
+
+    /// What a reset before the response head means for the visitor.
+    pub(crate) fn from_reset(reset: &Reset, max_body: Option<u64>, head_timeout: Duration) -> Self {
+        match reset.code {
+            ResetCode::TargetUnreachable => Self::TargetUnreachable,
+            ResetCode::TimedOut | ResetCode::Stalled => Self::TargetTimeout(head_timeout),
+            ResetCode::TooLarge => Self::ResponseTooLarge(max_body),
+            ResetCode::LinkLost => Self::LinkLost,
+            ResetCode::Busy => Self::Overloaded,
+            ResetCode::RateLimited => Self::RateLimited,
+            ResetCode::Done
+            | ResetCode::Cancelled
+            | ResetCode::Overrun
+            | ResetCode::Protocol
+            | ResetCode::BadResponse
+            | ResetCode::Internal
+            | ResetCode::Unknown(_) => Self::BadResponse,
+        }
+    }
+}
+
+fn later(mut answer: Answer, seconds: u32) -> Answer {
+    answer.retry_after = Some(seconds);
+    answer
+}
+
+fn limit(what: &str, max: Option<u64>) -> String {
+    match max {
+        Some(max) => format!(
+            "{what} is larger than the {max} bytes that this server carries. Its operator can raise the limit (max_body)."
+        ),
+        None => format!("{what} is larger than the service or its agent allows."),
+    }
+}

@@ -1,0 +1,266 @@
+//! What belongs to one hop, or to Adit itself, and must not travel on
+//! (RFC 9110, 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+/// Headers that end at each hop, whatever Connection says. `Trailer` goes on:
+/// the trailers it announces do.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Names that a Connection header cannot remove: they decide routing, framing
+/// or trust (design of the `Connection: Host, X-Forwarded-For` attack).
+fn is_protected(name: &HeaderName) -> bool {
+    [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE, FORWARDED].contains(name)
+        || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Prefix of headers that only Adit's own hops may write.
+const INTERNAL: &str = "adit-";
+
+/// Removes hop-by-hop headers, those that Connection names, and Adit's own.
+/// `TE: trailers` survives: trailers do travel (RFC 9110, 10.1.4).
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    let wants_trailers = lists(headers, &TE, "trailers");
+    strip_named(headers);
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let internal: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(INTERNAL))
+        .cloned()
+        .collect();
+    for name in internal {
+        headers.remove(name);
+    }
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Removes what Connection names.
+fn strip_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| !is_protected(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// The comma-separated members of every field of that name, trimmed.
+pub(crate) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
+}
+
+/// True when a list field has that member, in any case.
+pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, member: &str) -> bool {
+    tokens(headers, name).any(|token| {
+        let token = token.split(';').next().unwrap_or(token).trim_end();
+        token.eq_ignore_ascii_case(member)
+    })
+}
+
+/// Removes what trailers must not carry: framing, routing, authentication and
+/// control of the request (RFC 9110, 6.5.1).
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
+    const FORBIDDEN: [&str; 20] = [
+        "age",
+        "authorization",
+        "cache-control",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "expires",
+        "forwarded",
+        "host",
+        "location",
+        "max-forwards",
+        "proxy-authorization",
+        "range",
+        "set-cookie",
+        "trailer",
+        "www-authenticate",
+    ];
+    strip(trailers);
+    trailers.remove(TE);
+    trailers.remove(TRAILER);
+    for name in FORBIDDEN {
+        trailers.remove(name);
+    }
+    let forwarded: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| is_protected(name))
+        .cloned()
+        .collect();
+    for name in forwarded {
+        trailers.remove(name);
+    }
+}
+
+/// Removes cookies set for the server's own domain or above it: sibling tunnels
+/// would receive them (RFC 6265, 4.1.2.3).
+pub(crate) fn keep_cookies_at_home(headers: &mut HeaderMap, domain: &str) {
+    if !headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .any(|cookie| reaches(cookie, domain))
+    {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers
+        .get_all(SET_COOKIE)
+        .iter()
+        .filter(|cookie| !reaches(cookie, domain))
+        .cloned()
+        .collect();
+    headers.remove(SET_COOKIE);
+    for cookie in kept {
+        headers.append(SET_COOKIE, cookie);
+    }
+}
+
+/// True when any Domain attribute of the cookie equals the domain or is a
+/// parent of it. The last one counts for a browser; a hostile agent gets no
+/// benefit of the doubt.
+fn reaches(cookie: &HeaderValue, domain: &str) -> bool {
+    cookie
+        .as_bytes()
+        .split(|byte| *byte == b';')
+        .skip(1)
+        .any(|attribute| {
+            let attribute = String::from_utf8_lossy(attribute);
+            let Some((name, value)) = attribute.split_once('=') else {
+                return false;
+            };
+            let value = value
+                .trim()
+                .trim_matches('"')
+                .trim_start_matches('.')
+                .trim_end_matches('.')
+                .to_ascii_lowercase();
+            name.trim().eq_ignore_ascii_case("domain")
+                && !value.is_empty()
+                && (domain == value
+                    || domain
+                        .strip_suffix(value.as_str())
+                        .is_some_and(|rest| rest.ends_with('.')))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        map
+    }
+
+    #[test]
+    fn what_connection_names_goes_but_never_what_decides_routing_or_trust() {
+        let mut map = headers(&[
+            ("connection", "X-Hop, Host , x-forwarded-for"),
+            ("connection", "Authorization,, Cookie"),
+            ("x-hop", "1"),
+            ("host", "h"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("authorization", "Basic x"),
+            ("cookie", "a=b"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers, deflate"),
+            ("upgrade", "foo"),
+            ("adit-node", "forged"),
+        ]);
+        strip(&mut map);
+        let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            ["authorization", "cookie", "host", "te", "x-forwarded-for"]
+        );
+        assert_eq!(map[TE], "trailers");
+    }
+
+    #[test]
+    fn cookies_for_the_shared_domain_are_removed_and_the_others_kept_in_order() {
+        let mut map = headers(&[
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2; Domain=adit.example"),
+            ("set-cookie", "c=3; path=/; DOMAIN = .Example"),
+            ("set-cookie", "d=4; Domain=label.adit.example"),
+            ("set-cookie", "e=5; Domain=dit.example"),
+            ("set-cookie", "f=6; domain=\"adit.example.\""),
+        ]);
+        keep_cookies_at_home(&mut map, "adit.example");
+        let left: Vec<_> = map
+            .get_all(SET_COOKIE)
+            .iter()
+            .map(|v| v.to_str().unwrap())
+            .collect();
+        assert_eq!(
+            left,
+            [
+                "a=1",
+                "d=4; Domain=label.adit.example",
+                "e=5; Domain=dit.example"
+            ]
+        );
+    }
+
+    #[test]
+    fn trailers_carry_no_framing_routing_or_credentials() {
+        let mut map = headers(&[
+            ("grpc-status", "0"),
+            ("content-length", "3"),
+            ("host", "evil"),
+            ("set-cookie", "a=b"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("transfer-encoding", "chunked"),
+        ]);
+        clean_trailers(&mut map);
+        assert_eq!(
+            map.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["grpc-status"]
+        );
+    }
+}

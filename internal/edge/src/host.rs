@@ -1,0 +1,252 @@
+//! Whom a request is for. Decided once, from the request target and the Host
+//! field (RFC 9110, 7.2; RFC 9112, 3.2), before anything else is looked at.
+
+use http::{
+    Method, Request, Uri, Version,
+    header::{HOST, HeaderValue},
+    uri::Authority,
+};
+use messages::TunnelId;
+
+use crate::failure::Failure;
+
+/// Longest host name in the DNS (RFC 1035, 2.3.4).
+const MAX_NAME: usize = 253;
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A tunnel's public name.
+    Tunnel(TunnelId),
+    /// The base domain or an IP address: Adit's own pages.
+    Own,
+    /// A name that is no tunnel of this server.
+    Unknown,
+}
+
+/// Decides the host and leaves it as the only `Host` of the request: an
+/// authority in the target replaces the field.
+pub(crate) fn decide<B>(
+    request: &mut Request<B>,
+    domain: &str,
+) -> Result<(Destination, Authority), Failure> {
+    refuse_connect(request.method())?;
+    let authority = authority(request)?;
+    let value = HeaderValue::from_str(authority.as_str()).map_err(|_| bad_host())?;
+    request.headers_mut().insert(HOST, value);
+    let name = canonical(authority.host()).ok_or_else(bad_host)?;
+    Ok((destination(&name, domain), authority))
+}
+
+/// True for a name as this module compares them.
+pub(crate) fn is_canonical(name: &str) -> bool {
+    canonical(name).is_some_and(|same| same == name)
+}
+
+fn refuse_connect(method: &Method) -> Result<(), Failure> {
+    if *method == Method::CONNECT {
+        return Err(Failure::BadRequest(
+            "CONNECT is not a request for an origin server; this is not a forward proxy",
+        ));
+    }
+    Ok(())
+}
+
+fn authority<B>(request: &Request<B>) -> Result<Authority, Failure> {
+    let mut fields = request.headers().get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Failure::BadRequest("a request has one Host field"));
+    }
+    let field = field.map(parse_field).transpose()?;
+    match (request.uri().authority(), field) {
+        (Some(target), Some(field))
+            if request.version() == Version::HTTP_2 && !same(target, &field) =>
+        {
+            Err(Failure::BadRequest("Host differs from :authority"))
+        }
+        (Some(target), _) => checked(target.clone()),
+        (None, Some(field)) => Ok(field),
+        (None, None) => Err(Failure::BadRequest("the request names no host")),
+    }
+}
+
+fn parse_field(value: &HeaderValue) -> Result<Authority, Failure> {
+    let authority = Authority::try_from(value.as_bytes()).map_err(|_| bad_host())?;
+    checked(authority)
+}
+
+/// Userinfo and ports that are not numbers never name an origin.
+fn checked(authority: Authority) -> Result<Authority, Failure> {
+    let text = authority.as_str();
+    let port = text.strip_prefix(authority.host()).unwrap_or("");
+    let good_port = match port.strip_prefix(':') {
+        Some(digits) => {
+            digits.is_empty()
+                || (digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+        }
+        None => port.is_empty(),
+    };
+    if text.contains('@') || authority.host().is_empty() || !good_port {
+        return Err(bad_host());
+    }
+    Ok(authority)
+}
+
+fn same(a: &Authority, b: &Authority) -> bool {
+    a.as_str().eq_ignore_ascii_case(b.as_str())
+}
+
+fn bad_host() -> Failure {
+    Failure::BadRequest("the Host is not a host name with an optional port")
+}
+
+/// Lower case, without the root's dot. `None` for what is neither a name nor an
+/// IP address.
+fn canonical(host: &str) -> Option<String> {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let name =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_' || b == b'.';
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let fine = match bracketed {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host.len() <= MAX_NAME
+                && host.bytes().all(name)
+                && host
+                    .split('.')
+                    .all(|label| !label.is_empty() && label.len() <= 63)
+        }
+    };
+    fine.then_some(host)
+}
+
+fn destination(name: &str, domain: &str) -> Destination {
+    if name == domain || name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Destination::Own;
+    }
+    name.strip_suffix(domain)
+        .and_then(|rest| rest.strip_suffix('.'))
+        .and_then(|label| TunnelId::from_label(label).ok())
+        .map_or(Destination::Unknown, Destination::Tunnel)
+}
+
+/// The origin form of a target: what the agent gets. Scheme and authority of an
+/// absolute form are gone; they never choose where an agent dials.
+pub(crate) fn origin_form(uri: &Uri, method: &Method) -> Result<http::uri::PathAndQuery, Failure> {
+    let path = uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+    match path.as_str() {
+        "*" if *method == Method::OPTIONS => Ok(path),
+        text if text.starts_with('/') => Ok(path),
+        // `?query` of an absolute form without a path (RFC 9112, 3.2.1).
+        text if text.starts_with('?') => format!("/{text}").try_into().map_err(|_| bad_target()),
+        _ => Err(bad_target()),
+    }
+}
+
+fn bad_target() -> Failure {
+    Failure::BadRequest("the request target is neither a path nor a URL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+    fn asked(target: &str, hosts: &[&str]) -> Result<Destination, Failure> {
+        let mut request = Request::builder().uri(target);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        decide(&mut request.body(()).unwrap(), "adit.example").map(|(destination, _)| destination)
+    }
+
+    fn tunnel() -> Destination {
+        Destination::Tunnel(TunnelId([0; 32]))
+    }
+
+    #[test]
+    fn a_label_under_the_domain_is_a_tunnel_however_it_is_spelled() {
+        for host in [
+            format!("{KEY}.adit.example"),
+            format!("{KEY}.ADIT.example:8080"),
+            format!("{}.adit.example.", KEY.to_uppercase()),
+        ] {
+            assert_eq!(asked("/", &[&host]).unwrap(), tunnel(), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_the_exact_suffix_counts() {
+        for host in [
+            format!("{KEY}.evil.example"),
+            format!("{KEY}xadit.example"),
+            format!("x.{KEY}.adit.example"),
+            "short.adit.example".to_owned(),
+            "localhost".to_owned(),
+        ] {
+            assert_eq!(
+                asked("/", &[&host]).unwrap(),
+                Destination::Unknown,
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_base_domain_and_addresses_are_our_own() {
+        for host in [
+            "adit.example",
+            "ADIT.example:443",
+            "127.0.0.1:80",
+            "[::1]:80",
+        ] {
+            assert_eq!(asked("/", &[host]).unwrap(), Destination::Own, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_authority_in_the_target_decides_and_replaces_host() {
+        let target = format!("http://{KEY}.adit.example/x");
+        let mut request = Request::builder()
+            .uri(&target)
+            .header(HOST, "evil.invalid")
+            .body(())
+            .unwrap();
+        let (destination, _) = decide(&mut request, "adit.example").unwrap();
+        assert_eq!(destination, tunnel());
+        assert_eq!(request.headers()[HOST], format!("{KEY}.adit.example"));
+        assert_eq!(
+            asked("http://evil.invalid/x", &[&format!("{KEY}.adit.example")]).unwrap(),
+            Destination::Unknown
+        );
+    }
+
+    #[test]
+    fn odd_hosts_are_refused() {
+        let doubled = ["adit.example", "evil.invalid"];
+        assert!(asked("/", &doubled).is_err());
+        for host in [
+            "",
+            "a b",
+            "a/b",
+            "u@adit.example",
+            "adit.example:99999x",
+            "adit.example:70000",
+            "a,b",
+            "[::1",
+            "a..b",
+            ".",
+        ] {
+            assert!(asked("/", &[host]).is_err(), "{host:?}");
+        }
+        assert!(asked("/", &[]).is_err());
+    }
+}

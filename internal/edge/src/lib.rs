@@ -1,0 +1,33 @@
+//! The public side: listener, host to tunnel, one exchange, errors to responses.
+//!
+//! A visitor's connection is accepted by [`Edge::serve`], its requests are
+//! turned into exchanges, and those into frames on the bus. The edge knows
+//! nothing of links and keys: it addresses tunnels through the directory and
+//! meets the uplink only on the bus.
+//!
+//! The order of work on a request is the order of the modules: [`host`] decides
+//! whom it is for, [`headers`] removes what belongs to one hop, [`forwarded`]
+//! writes who asked, `route` picks a link, `relay` runs the exchange, and
+//! [`failure`] is the one place that decides the statuses Adit answers itself.
+
+mod body;
+mod config;
+mod connection;
+mod edge;
+mod failure;
+mod forwarded;
+mod headers;
+mod host;
+mod io;
+mod listener;
+mod page;
+mod relay;
+mod request;
+mod response;
+mod route;
+mod table;
+mod upload;
+
+pub use body::{Body, BoxError};
+pub use config::{BadDomain, Config};
+pub use edge::{Edge, Reserved};

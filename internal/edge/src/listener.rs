@@ -1,0 +1,67 @@
+//! The accept loop.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::OwnedSemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::{connection, edge::Edge};
+
+/// How long to wait when the process is out of file descriptors or memory: each
+/// retry at once would only burn the core that could free some.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts until `shutdown`. A connection is taken only when there is room for
+/// it; the others wait in the kernel's queue.
+pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
+    while let Some(permit) = room(&edge, &shutdown).await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => return,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                // Without it the last segment of a response waits for the
+                // visitor's delayed acknowledgement: 40 ms.
+                if let Err(error) = tcp.set_nodelay(true) {
+                    tracing::debug!(%peer, %error, "TCP_NODELAY refused");
+                }
+                spawn(&edge, tcp, peer, permit, shutdown.clone());
+            }
+            Err(error) => after_error(&error).await,
+        }
+    }
+}
+
+async fn room(edge: &Edge, shutdown: &CancellationToken) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        permit = edge.connections.clone().acquire_owned() => permit.ok(),
+        () = shutdown.cancelled() => None,
+    }
+}
+
+fn spawn(
+    edge: &Arc<Edge>,
+    tcp: tokio::net::TcpStream,
+    peer: std::net::SocketAddr,
+    permit: OwnedSemaphorePermit,
+    shutdown: CancellationToken,
+) {
+    let connection = connection::serve(edge.clone(), tcp, peer, shutdown);
+    edge.tasks.spawn(async move {
+        connection.await;
+        drop(permit);
+    });
+}
+
+async fn after_error(error: &io::Error) {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        // The visitor gave up between the kernel's accept and ours.
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted => {}
+        _ => {
+            tracing::warn!(%error, "cannot accept connections; trying again");
+            tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        }
+    }
+}

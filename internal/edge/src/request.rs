@@ -1,0 +1,146 @@
+//! A visitor's request as it crosses the tunnel.
+
+use exchange::body::Peeked;
+use http::{
+    HeaderMap, Method, Request, Version,
+    header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, UPGRADE},
+    request::Parts,
+    uri::Authority,
+};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use messages::{RequestHead, RequestId, VisitorFacts};
+
+use crate::{config::Config, connection::Connection, failure::Failure, forwarded, headers, host};
+
+/// A request ready to be sent to an agent.
+pub(crate) struct Outgoing {
+    pub(crate) head: RequestHead,
+    pub(crate) body: Peeked<Incoming>,
+    pub(crate) kind: BodyKind,
+}
+
+/// How the body of a request travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    /// There is none.
+    None,
+    /// It follows, or goes along when it is small and already here.
+    Present,
+    /// It is asked for when the service says `100 Continue`.
+    Expected,
+}
+
+impl Outgoing {
+    /// Checks the request and rewrites its head for the next hop, in the order
+    /// the module list of this crate gives.
+    pub(crate) fn prepare(
+        request: Request<Incoming>,
+        authority: &Authority,
+        connection: &Connection,
+        config: &Config,
+        id: RequestId,
+    ) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        check_length(&parts.headers, config.max_body)?;
+        count_down(&parts.method, &mut parts.headers)?;
+        refuse_foreign_upgrades(&parts.headers)?;
+        let kind = body_kind(&mut parts.headers, &body)?;
+        let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
+        headers::strip(&mut parts.headers);
+        forwarded::write(&mut parts.headers, visitor, authority, parts.version)?;
+        let head = head(parts, authority, visitor, id)?;
+        Ok(Self {
+            head,
+            body: Peeked::new(body),
+            kind,
+        })
+    }
+}
+
+fn head(
+    parts: Parts,
+    authority: &Authority,
+    visitor: forwarded::Visitor,
+    request_id: RequestId,
+) -> Result<RequestHead, Failure> {
+    Ok(RequestHead {
+        target: host::origin_form(&parts.uri, &parts.method)?,
+        method: parts.method,
+        scheme: visitor.scheme,
+        authority: authority.as_str().to_owned(),
+        headers: parts.headers,
+        visitor: VisitorFacts {
+            addr: visitor.addr,
+            version: parts.version,
+        },
+        request_id,
+        attempt: 0,
+    })
+}
+
+/// Too much is refused before a byte of it is read, where its length is told.
+fn check_length(headers: &HeaderMap, max: Option<u64>) -> Result<(), Failure> {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match (length, max) {
+        (Some(length), Some(max)) if length > max => Err(Failure::RequestTooLarge(Some(max))),
+        _ => Ok(()),
+    }
+}
+
+/// Max-Forwards of OPTIONS and TRACE (RFC 9110, 7.6.2): at zero the request
+/// ends here.
+fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure> {
+    if *method != Method::OPTIONS && *method != Method::TRACE {
+        return Ok(());
+    }
+    let Some(left) = headers
+        .get(MAX_FORWARDS)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+    else {
+        return Ok(());
+    };
+    match left.checked_sub(1) {
+        Some(left) => {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(left));
+            Ok(())
+        }
+        None => Err(Failure::MethodNotAllowed),
+    }
+}
+
+/// A WebSocket is not carried yet; other upgrades are simply not taken up
+/// (RFC 9110, 7.8).
+fn refuse_foreign_upgrades(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers::lists(headers, &UPGRADE, "websocket") {
+        return Err(Failure::NotCarried("WebSockets"));
+    }
+    Ok(())
+}
+
+fn body_kind(headers: &mut HeaderMap, body: &Incoming) -> Result<BodyKind, Failure> {
+    let expectations: Vec<bool> = headers
+        .get_all(EXPECT)
+        .iter()
+        .map(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        .collect();
+    if expectations.contains(&false) {
+        return Err(Failure::ExpectationFailed);
+    }
+    if body.is_end_stream() {
+        headers.remove(EXPECT);
+        return Ok(BodyKind::None);
+    }
+    Ok(if expectations.is_empty() {
+        BodyKind::Present
+    } else {
+        BodyKind::Expected
+    })
+}
+
+/// HTTP/1.0 knows no chunks: what has no length ends with the connection.
+pub(crate) fn is_close_delimited(version: Version) -> bool {
+    version == Version::HTTP_10 || version == Version::HTTP_09
+}

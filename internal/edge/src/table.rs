@@ -1,0 +1,246 @@
+//! The exchanges under way, by their id.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+use bus::{Bus, Content, Envelope, ExchangeId, Nack, Route};
+use exchange::{Outlet, Port};
+use messages::{Frame, NodeId, Reset, ResetCode, Tag, TunnelId};
+use tokio::sync::Notify;
+
+/// Locks are per shard, so that workers seldom meet.
+const SHARDS: usize = 16;
+
+/// Exchanges by id.
+#[derive(Debug)]
+pub(crate) struct Table {
+    next: AtomicU64,
+    shards: [Mutex<HashMap<u64, Arc<Entry>>>; SHARDS],
+}
+
+/// One exchange: where frames go in, and the line they came over.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) port: Port,
+    pub(crate) line: Arc<Line>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            next: AtomicU64::new(1),
+            shards: Default::default(),
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn next_id(&self) -> ExchangeId {
+        ExchangeId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Rises with every exchange: spreads requests over the links of a tunnel.
+    pub(crate) fn turn(&self) -> usize {
+        usize::try_from(self.next.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    pub(crate) fn insert(&self, port: Port, line: Arc<Line>) {
+        self.shard(line.exchange)
+            .insert(line.exchange.0, Arc::new(Entry { port, line }));
+    }
+
+    pub(crate) fn get(&self, id: ExchangeId) -> Option<Arc<Entry>> {
+        self.shard(id).get(&id.0).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    pub(crate) fn with_node(&self, node: NodeId) -> Vec<Arc<Entry>> {
+        let theirs = |entry: &&Arc<Entry>| entry.line.route.node == node;
+        self.shards
+            .iter()
+            .flat_map(|shard| {
+                lock(shard)
+                    .values()
+                    .filter(theirs)
+                    .cloned()
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn remove(&self, id: ExchangeId) {
+        let removed = self.shard(id).remove(&id.0);
+        // Dropped without the lock: a port's last handle may do work.
+        drop(removed);
+    }
+
+    fn shard(&self, id: ExchangeId) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {
+        let index = usize::try_from(id.0 % SHARDS as u64).unwrap_or_default();
+        lock(&self.shards[index])
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What became of the opening envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Pending,
+    Accepted,
+    Refused(Nack),
+}
+
+/// One exchange's way to one link. The first frame opens it.
+pub(crate) struct Line {
+    pub(crate) exchange: ExchangeId,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) route: Route,
+    pub(crate) attempt: u8,
+    bus: Arc<dyn Bus>,
+    table: Weak<Table>,
+    delivery: AtomicU8,
+    changed: Notify,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line")
+            .field("exchange", &self.exchange)
+            .field("tunnel", &self.tunnel)
+            .finish_non_exhaustive()
+    }
+}
+
+const PENDING: u8 = 0;
+const ACCEPTED: u8 = 1;
+
+impl Line {
+    pub(crate) fn new(
+        table: &Arc<Table>,
+        bus: Arc<dyn Bus>,
+        tunnel: TunnelId,
+        route: Route,
+        attempt: u8,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            exchange: table.next_id(),
+            tunnel,
+            route,
+            attempt,
+            bus,
+            table: Arc::downgrade(table),
+            delivery: AtomicU8::new(PENDING),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The uplink has the request; or the agent has already answered.
+    pub(crate) fn accepted(&self) {
+        self.settle(ACCEPTED);
+    }
+
+    /// The uplink did not take the request: it may be offered elsewhere.
+    pub(crate) fn refused(&self, nack: Nack) {
+        self.settle(code(nack));
+    }
+
+    /// The first word counts.
+    fn settle(&self, to: u8) {
+        let first =
+            self.delivery
+                .compare_exchange(PENDING, to, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn delivery(&self) -> Delivery {
+        match self.delivery.load(Ordering::Acquire) {
+            PENDING => Delivery::Pending,
+            ACCEPTED => Delivery::Accepted,
+            other => Delivery::Refused(nack(other)),
+        }
+    }
+
+    /// Waits until the opening is accepted or refused. Cancel safe.
+    pub(crate) async fn settled(&self) -> Delivery {
+        loop {
+            match self.delivery() {
+                Delivery::Pending => self.changed.notified().await,
+                settled => return settled,
+            }
+        }
+    }
+
+    fn wrap(&self, frame: Frame) -> Content {
+        let link = self.route.link;
+        match frame.tag() {
+            Some(Tag::HttpRequest | Tag::WsRequest) => Content::Open {
+                link,
+                generation: self.route.generation,
+                attempt: self.attempt,
+                frame,
+            },
+            _ => Content::ToAgent { link, frame },
+        }
+    }
+}
+
+impl Outlet for Line {
+    fn send(&self, frame: Frame) {
+        let envelope = Envelope {
+            from: self.bus.node(),
+            exchange: self.exchange,
+            tunnel: self.tunnel,
+            content: self.wrap(frame),
+        };
+        if let Err(error) = self.bus.send(self.route.node, envelope) {
+            tracing::debug!(%error, node = %self.route.node, "a frame could not be sent");
+            self.refused(Nack::NotHere);
+            if let Some(entry) = self
+                .table
+                .upgrade()
+                .and_then(|table| table.get(self.exchange))
+            {
+                entry.port.cut(Reset::new(
+                    ResetCode::LinkLost,
+                    "the node that holds the tunnel cannot be reached",
+                ));
+            }
+        }
+    }
+
+    fn done(&self) {
+        if let Some(table) = self.table.upgrade() {
+            table.remove(self.exchange);
+        }
+    }
+}
+
+fn code(nack: Nack) -> u8 {
+    match nack {
+        Nack::NotHere => 2,
+        Nack::Busy => 3,
+        Nack::Stale => 4,
+        Nack::Draining => 5,
+    }
+}
+
+fn nack(code: u8) -> Nack {
+    match code {
+        3 => Nack::Busy,
+        4 => Nack::Stale,
+        5 => Nack::Draining,
+        _ => Nack::NotHere,
+    }
+}

@@ -1,0 +1,124 @@
+//! A request body on its way to the agent, beside the wait for the response.
+
+use exchange::{
+    CutSignal, Sender,
+    body::{Peeked, PumpError, PumpRules, pump},
+};
+use hyper::body::Incoming;
+use messages::ResetCode;
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{config::Config, edge::Edge, failure::Failure};
+
+/// A body being sent.
+pub(crate) struct Upload {
+    pub(crate) sender: Sender,
+    pub(crate) body: Peeked<Incoming>,
+    /// Resolves when the exchange needs no more of the body.
+    pub(crate) cut: CutSignal,
+    /// Bytes that went with the head.
+    pub(crate) sent: u64,
+    /// Do not touch the body before the agent gives credit: reading it is what
+    /// makes hyper say `100 Continue`.
+    pub(crate) expected: bool,
+}
+
+/// How an upload ended; `Ok` also when the agent wants no more of it.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Upload {
+    /// Sends the body in a task of its own; the outcome comes out of the
+    /// receiver. The task ends with the body, the exchange or the visitor.
+    pub(crate) fn start(mut self, edge: &Edge) -> oneshot::Receiver<Outcome> {
+        let (report, outcome) = oneshot::channel();
+        let edge_config = edge.config.clone();
+        edge.tasks.spawn(async move {
+            let stopped = self.run(&edge_config).await;
+            let failure = stopped.as_ref().map(|stop| stop.failure(&edge_config));
+            // The visitor's answer first, then the agent's reset: who waits for
+            // the response must find the better reason. Nobody listens once the
+            // response has begun.
+            drop(report.send(failure.map_or(Ok(()), Err)));
+            if let Some(stop) = stopped {
+                let (code, reason) = stop.reset();
+                self.sender.abort(code, reason);
+            }
+        });
+        outcome
+    }
+
+    async fn run(&mut self, config: &Config) -> Option<Stop> {
+        let rules = PumpRules {
+            sent: self.sent,
+            max: config.max_body,
+            source_stall: Some(config.body_timeout),
+            credit_stall: Some(config.body_timeout),
+        };
+        let Self {
+            sender,
+            body,
+            cut,
+            expected,
+            ..
+        } = self;
+        let sending = async {
+            if *expected {
+                match timeout(config.head_timeout, sender.writable()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return None,
+                    Err(_) => return Some(Stop::AgentStalled),
+                }
+            }
+            Stop::of(pump(body, sender, rules).await)
+        };
+        tokio::select! {
+            stopped = sending => stopped,
+            _ = cut => None,
+        }
+    }
+}
+
+/// Why an upload stopped before its end.
+#[derive(Debug, Clone, Copy)]
+enum Stop {
+    VisitorStalled,
+    VisitorLeft,
+    AgentStalled,
+    TooLarge,
+    BadTrailers,
+}
+
+impl Stop {
+    fn of<E>(result: Result<u64, PumpError<E>>) -> Option<Self> {
+        match result {
+            Ok(_) | Err(PumpError::Closed(_)) => None,
+            Err(PumpError::SourceStalled) => Some(Self::VisitorStalled),
+            Err(PumpError::CreditStalled) => Some(Self::AgentStalled),
+            Err(PumpError::TooLarge) => Some(Self::TooLarge),
+            Err(PumpError::Trailers(_)) => Some(Self::BadTrailers),
+            Err(PumpError::Source(_)) => Some(Self::VisitorLeft),
+        }
+    }
+
+    /// What the visitor hears if nothing has gone out to him yet.
+    fn failure(self, config: &Config) -> Failure {
+        match self {
+            Self::VisitorStalled => Failure::RequestTimeout(config.body_timeout),
+            Self::VisitorLeft => Failure::BadRequest("the body broke off or is malformed"),
+            Self::AgentStalled => Failure::UploadStalled(config.body_timeout),
+            Self::TooLarge => Failure::RequestTooLarge(config.max_body),
+            Self::BadTrailers => Failure::HeadTooLarge,
+        }
+    }
+
+    /// What the agent hears.
+    fn reset(self) -> (ResetCode, &'static str) {
+        match self {
+            Self::VisitorStalled => (ResetCode::Stalled, "the visitor stopped sending"),
+            Self::VisitorLeft => (ResetCode::Cancelled, "the visitor left"),
+            Self::AgentStalled => (ResetCode::Stalled, "the agent stopped reading"),
+            Self::TooLarge => (ResetCode::TooLarge, "the request body exceeds the limit"),
+            Self::BadTrailers => (ResetCode::Protocol, "the request's trailers are too large"),
+        }
+    }
+}
