@@ -37,6 +37,8 @@ pub struct Config {
     pub max_head: usize,
     /// Fields in a request head.
     pub max_headers: usize,
+    /// Requests at one time on one HTTP/2 connection.
+    pub max_h2_streams: u32,
     /// Bytes by which the windows of one node's exchanges may grow, together.
     pub window_budget: u32,
 }
@@ -55,6 +57,7 @@ impl Default for Config {
             max_connections: 16_384,
             max_head: 48 * 1024,
             max_headers: 200,
+            max_h2_streams: 128,
             window_budget: 64 * 1024 * 1024,
         }
     }

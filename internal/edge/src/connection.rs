@@ -1,18 +1,23 @@
 //! One visitor connection: hyper with our clocks, and every request to the
 //! relay or to our own pages.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::Body,
     edge::Edge,
-    io::{ConnectionState, VisitorIo},
+    io::{Clocks, ConnectionState, Protocol, VisitorIo},
     relay,
 };
 
@@ -23,8 +28,8 @@ pub(crate) struct Connection {
     pub(crate) state: Arc<ConnectionState>,
 }
 
-/// Serves one connection to its end. After `shutdown` the request under way is
-/// finished and no other is taken.
+/// Serves one connection to its end. After `shutdown` the requests under way
+/// are finished and no other is taken.
 pub(crate) async fn serve(
     edge: Arc<Edge>,
     tcp: TcpStream,
@@ -35,23 +40,13 @@ pub(crate) async fn serve(
         peer,
         state: Arc::default(),
     };
-    let io = VisitorIo::new(
-        tcp,
-        connection.state.clone(),
-        edge.config.header_timeout,
-        edge.config.write_stall,
-    );
-    let builder = http1(&edge);
-    let service = service_fn(move |request| handle(edge.clone(), connection.clone(), request));
-    let serving = builder
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let mut io = VisitorIo::new(tcp, connection.state.clone(), clocks(&edge));
+    let ended = match io.sniff().await {
+        Ok(Protocol::Http1) => serve_http1(&edge, connection, io, &shutdown).await,
+        Ok(Protocol::Http2) => serve_http2(&edge, connection, io, &shutdown).await,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a visitor's connection ended before it began");
+            return;
         }
     };
     if let Err(error) = ended {
@@ -59,7 +54,27 @@ pub(crate) async fn serve(
     }
 }
 
-fn http1(edge: &Edge) -> http1::Builder {
+/// Serves with one of hyper's connection types, which share no trait: until the
+/// end, or gracefully to the end once `shutdown` is called.
+macro_rules! until_shutdown {
+    ($serving:expr, $shutdown:expr) => {{
+        let mut serving = pin!($serving);
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = $shutdown.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        }
+    }};
+}
+
+async fn serve_http1(
+    edge: &Arc<Edge>,
+    connection: Connection,
+    io: VisitorIo,
+    shutdown: &CancellationToken,
+) -> hyper::Result<()> {
     let config = &edge.config;
     let mut builder = http1::Builder::new();
     builder
@@ -69,7 +84,69 @@ fn http1(edge: &Edge) -> http1::Builder {
         .header_read_timeout(config.idle_timeout)
         .max_headers(config.max_headers)
         .max_buf_size(config.max_head.max(8192));
+    let service = service_fn(|request| handle(edge.clone(), connection.clone(), request));
+    until_shutdown!(
+        builder
+            .serve_connection(TokioIo::new(io), service)
+            .with_upgrades(),
+        shutdown
+    )
+}
+
+async fn serve_http2(
+    edge: &Arc<Edge>,
+    connection: Connection,
+    io: VisitorIo,
+    shutdown: &CancellationToken,
+) -> hyper::Result<()> {
+    let config = &edge.config;
+    let mut builder = http2::Builder::new(Tracked(edge.tasks.clone()));
     builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.max_h2_streams)
+        .max_header_list_size(u32::try_from(config.max_head).unwrap_or(u32::MAX))
+        // Reset floods (CVE-2023-44487 and its kin) end the connection.
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .max_send_buf_size(MAX_SEND_BUFFER)
+        .keep_alive_interval(Some(config.idle_timeout / 2))
+        .keep_alive_timeout(config.header_timeout);
+    let service = service_fn(|request| handle(edge.clone(), connection.clone(), request));
+    until_shutdown!(
+        builder.serve_connection(TokioIo::new(io), service),
+        shutdown
+    )
+}
+
+/// Streams a visitor may reset before we have looked at them.
+const MAX_PENDING_RESETS: usize = 20;
+/// Streams we reset because the visitor broke the protocol, before we give up on
+/// the connection.
+const MAX_LOCAL_RESETS: usize = 128;
+/// Response bytes one stream buffers inside the HTTP/2 library.
+const MAX_SEND_BUFFER: usize = 128 * 1024;
+
+fn clocks(edge: &Edge) -> Clocks {
+    let config = &edge.config;
+    Clocks {
+        header: config.header_timeout,
+        idle: config.idle_timeout,
+        write_stall: config.write_stall,
+    }
+}
+
+/// Runs what HTTP/2 spawns on the edge's own tracker, so that a drain waits for
+/// it.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
 }
 
 async fn handle(

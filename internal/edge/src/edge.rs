@@ -107,6 +107,18 @@ impl Edge {
         self.table.len()
     }
 
+    /// Cuts the exchanges whose visitor has not taken anything for longer than
+    /// the write stall time. A socket that does not drain is noticed by its own
+    /// clock; this finds single HTTP/2 streams.
+    pub(crate) fn cut_stalled(&self) {
+        for entry in self.table.stalled(self.config.write_stall) {
+            tracing::debug!(tunnel = %entry.line.tunnel, "cut an exchange: the visitor does not read");
+            entry
+                .port
+                .abort(Reset::new(ResetCode::Stalled, "the visitor does not read"));
+        }
+    }
+
     /// Takes what an uplink says about one of our exchanges. Never blocks.
     pub fn deliver(&self, envelope: Envelope) {
         let Some(entry) = self.table.get(envelope.exchange) else {

@@ -13,9 +13,9 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
 /// What the socket and the requests on it tell each other.
@@ -53,15 +53,40 @@ impl Drop for Busy {
     }
 }
 
+/// What a visitor speaks, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    /// HTTP/2 with prior knowledge (RFC 9113, 3.3).
+    Http2,
+}
+
+/// The client connection preface (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The clocks of one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clocks {
+    /// From the first byte of a head to its end.
+    pub(crate) header: Duration,
+    /// Without a request.
+    pub(crate) idle: Duration,
+    /// With bytes to write and nobody reading.
+    pub(crate) write_stall: Duration,
+}
+
 /// The socket.
 pub(crate) struct VisitorIo {
     tcp: TcpStream,
     state: Arc<ConnectionState>,
     /// Requests whose head has been accounted for.
     seen: u32,
-    header_timeout: Duration,
-    write_stall: Duration,
-    /// Runs while a head is incomplete.
+    clocks: Clocks,
+    /// Bytes read to find out the protocol, not yet handed on.
+    sniffed: Vec<u8>,
+    protocol: Protocol,
+    /// Runs while a head is incomplete; on HTTP/2, where pings and settings come
+    /// between requests too, while there is no request.
     head: Option<Pin<Box<Sleep>>>,
     /// Runs while the visitor does not read.
     stall: Option<Pin<Box<Sleep>>>,
@@ -69,22 +94,52 @@ pub(crate) struct VisitorIo {
 
 impl VisitorIo {
     /// The clock for the first request starts at once.
-    pub(crate) fn new(
-        tcp: TcpStream,
-        state: Arc<ConnectionState>,
-        header_timeout: Duration,
-        write_stall: Duration,
-    ) -> Self {
-        let head = Some(Box::pin(sleep(header_timeout)));
+    pub(crate) fn new(tcp: TcpStream, state: Arc<ConnectionState>, clocks: Clocks) -> Self {
+        let head = Some(Box::pin(sleep(clocks.header)));
         Self {
             tcp,
             state,
             seen: 0,
-            header_timeout,
-            write_stall,
+            clocks,
+            sniffed: Vec::new(),
+            protocol: Protocol::Http1,
             head,
             stall: None,
         }
+    }
+
+    /// Reads until the protocol is sure. The clock of the first request runs
+    /// already: a client that says nothing, or half a preface, is dropped by it.
+    pub(crate) async fn sniff(&mut self) -> io::Result<Protocol> {
+        let mut first = [0; PREFACE.len()];
+        let mut len = 0;
+        while len < PREFACE.len() {
+            let got = self.read(&mut first[len..]).await?;
+            len += got;
+            if got == 0 || first[..len] != PREFACE[..len] {
+                break;
+            }
+        }
+        if len == PREFACE.len() && first == *PREFACE {
+            self.protocol = Protocol::Http2;
+        }
+        self.sniffed = first[..len].to_vec();
+        Ok(self.protocol)
+    }
+
+    fn take_sniffed(&mut self, buf: &mut ReadBuf<'_>) {
+        let len = self.sniffed.len().min(buf.remaining());
+        buf.put_slice(&self.sniffed[..len]);
+        self.sniffed.drain(..len);
+    }
+
+    /// A head has begun, or on HTTP/2 the time without a request.
+    fn start_clock(&mut self) {
+        let limit = match self.protocol {
+            Protocol::Http1 => self.clocks.header,
+            Protocol::Http2 => self.clocks.idle,
+        };
+        self.head = Some(Box::pin(sleep(limit)));
     }
 
     /// Stops the head's clock when the head has come.
@@ -116,7 +171,7 @@ impl VisitorIo {
             self.stall = None;
             return result;
         }
-        let limit = self.write_stall;
+        let limit = self.clocks.write_stall;
         let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
         if stall.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(
@@ -135,17 +190,20 @@ impl AsyncRead for VisitorIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.note_requests();
+        if !self.sniffed.is_empty() {
+            self.take_sniffed(buf);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        let heard = buf.filled().len() > before;
+        if self.head.is_none() && self.idle() && (heard || self.protocol == Protocol::Http2) {
+            self.start_clock();
+        }
         if self.head_is_late(cx) {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the request head did not come in time",
-            )));
-        }
-        if buf.filled().len() > before && self.head.is_none() && self.idle() {
-            self.head = Some(Box::pin(tokio::time::sleep_until(
-                Instant::now() + self.header_timeout,
+                "no whole request in time",
             )));
         }
         result

@@ -11,10 +11,27 @@ use crate::{connection, edge::Edge};
 /// retry at once would only burn the core that could free some.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often exchanges are checked for visitors who do not read.
+const STALL_CHECK: Duration = Duration::from_secs(5);
+
 /// Accepts until `shutdown`. A connection is taken only when there is room for
 /// it; the others wait in the kernel's queue.
 pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
-    while let Some(permit) = room(&edge, &shutdown).await {
+    let checking = async {
+        let mut check = tokio::time::interval(STALL_CHECK);
+        loop {
+            check.tick().await;
+            edge.cut_stalled();
+        }
+    };
+    tokio::select! {
+        () = accept(&edge, &listener, &shutdown) => {}
+        () = checking => {}
+    }
+}
+
+async fn accept(edge: &Arc<Edge>, listener: &TcpListener, shutdown: &CancellationToken) {
+    while let Some(permit) = room(edge, shutdown).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => return,
@@ -26,7 +43,7 @@ pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: Cancel
                 if let Err(error) = tcp.set_nodelay(true) {
                     tracing::debug!(%peer, %error, "TCP_NODELAY refused");
                 }
-                spawn(&edge, tcp, peer, permit, shutdown.clone());
+                spawn(edge, tcp, peer, permit, shutdown.clone());
             }
             Err(error) => after_error(&error).await,
         }

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bus::{Bus, Content, Envelope, ExchangeId, Nack, Route};
@@ -63,17 +64,23 @@ impl Table {
     }
 
     pub(crate) fn with_node(&self, node: NodeId) -> Vec<Arc<Entry>> {
-        let theirs = |entry: &&Arc<Entry>| entry.line.route.node == node;
-        self.shards
-            .iter()
-            .flat_map(|shard| {
-                lock(shard)
-                    .values()
-                    .filter(theirs)
-                    .cloned()
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+        self.select(|entry| entry.line.route.node == node)
+    }
+
+    /// The exchanges whose visitor has taken nothing for longer than `limit`.
+    pub(crate) fn stalled(&self, limit: Duration) -> Vec<Arc<Entry>> {
+        self.select(|entry| entry.port.stalled_for() > limit)
+    }
+
+    fn select(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let pick = |shard: &Mutex<HashMap<u64, Arc<Entry>>>| {
+            lock(shard)
+                .values()
+                .filter(|entry| wanted(entry))
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(pick).collect()
     }
 
     fn remove(&self, id: ExchangeId) {

@@ -130,6 +130,7 @@ pub fn open(outlet: Arc<dyn Outlet>, opening: Opening) -> (Port, Sender, Receive
             done: false,
             cut: None,
             unwanted: false,
+            waiting_since: None,
             grown: 0,
             receive_waker: None,
             send_waker: None,
@@ -187,6 +188,17 @@ impl Port {
     /// Ends the exchange and tells the peer.
     pub fn abort(&self, reset: Reset) {
         self.0.abort(reset);
+    }
+
+    /// How long received data has been waiting for the next hop to take any;
+    /// zero when nothing waits.
+    #[must_use]
+    pub fn stalled_for(&self) -> Duration {
+        let now = self.0.now();
+        let state = self.0.lock();
+        state
+            .waiting_since
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// Resolves when the exchange is cut, from whichever side.
@@ -251,6 +263,8 @@ pub(crate) struct State {
     cut: Option<Reset>,
     /// The receiver is gone: what still arrives is dropped and earns no credit.
     unwanted: bool,
+    /// Since when the head of the queue has been waiting, from the epoch.
+    waiting_since: Option<Duration>,
     /// Bytes of growth taken from the budget.
     grown: u32,
     receive_waker: Option<Waker>,
@@ -352,6 +366,10 @@ impl Shared {
                 return Err(Violation::AfterEnd);
             }
             let end = state.store(self.role, message)?;
+            if !state.queue.is_empty() {
+                let now = self.now();
+                state.waiting_since.get_or_insert(now);
+            }
             if end {
                 state.in_ended = true;
             }
@@ -461,6 +479,7 @@ impl Shared {
     pub(crate) fn poll_event(&self, cx: &Context<'_>) -> Poll<Result<Event, Reset>> {
         let mut state = self.lock();
         if let Some(event) = state.queue.pop_front() {
+            state.waiting_since = (!state.queue.is_empty()).then(|| self.now());
             return Poll::Ready(Ok(event));
         }
         if let Some(reset) = &state.cut {
