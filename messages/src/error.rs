@@ -13,9 +13,18 @@ pub enum DecodeError {
     /// The tag is unknown to this version. Skip the frame.
     #[error("tag {0:#04x} is unknown")]
     Unknown(u8),
-    /// The tag is in the table, but its message is not defined in this version.
-    #[error("{0:?} is reserved and not in use yet")]
-    Reserved(Tag),
+    /// The messages of an upgrade carry no body.
+    #[error("an upgrade carries no body, this one has {len} bytes")]
+    UpgradeBody {
+        /// Length of the body, bytes.
+        len: usize,
+    },
+    /// A `WsResponse` accepts; a refusal is an `HttpResponse`.
+    #[error("a WsResponse has status 101, not {0}")]
+    NotAccepted(u16),
+    /// A close code outside 1000 to 4999 (RFC 6455, 7.4).
+    #[error("{0} is no close code")]
+    CloseCode(u16),
     /// The payload ends inside a field.
     #[error("the payload ends inside its {what}")]
     Truncated {

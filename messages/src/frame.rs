@@ -38,6 +38,10 @@ impl Flags {
     pub const END: Self = Self(0x01);
     /// On Body only: the payload is a header block, and the stream's direction ends with it.
     pub const TRAILERS: Self = Self(0x02);
+    /// On `WsMessage` only: text, not binary. The same on every fragment of a message.
+    pub const TEXT: Self = Self(0x04);
+    /// On `WsMessage` only: further fragments of the message follow.
+    pub const MORE: Self = Self(0x08);
     /// A receiver that does not know the tag must end the link; without it the frame is skipped.
     pub const CRITICAL: Self = Self(0x80);
 

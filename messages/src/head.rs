@@ -92,6 +92,25 @@ impl RequestHead {
     /// # Errors
     /// When a part breaks a limit or cannot be carried; nothing is allocated then.
     pub fn encode(&self, stream: StreamId, body: &[u8], end: bool) -> Result<Frame, EncodeError> {
+        let payload = self.to_payload(body)?;
+        Ok(Frame::new(
+            Tag::HttpRequest,
+            Flags::end_if(end),
+            stream,
+            payload,
+        ))
+    }
+
+    /// The frame that opens `stream` with a WebSocket's upgrade request.
+    ///
+    /// # Errors
+    /// When a part breaks a limit or cannot be carried; nothing is allocated then.
+    pub fn encode_upgrade(&self, stream: StreamId) -> Result<Frame, EncodeError> {
+        let payload = self.to_payload(&[])?;
+        Ok(Frame::new(Tag::WsRequest, Flags::NONE, stream, payload))
+    }
+
+    fn to_payload(&self, body: &[u8]) -> Result<Bytes, EncodeError> {
         let method = self.method.as_str();
         if method.len() > 255 || self.method == Method::CONNECT {
             return Err(EncodeError::Method);
@@ -133,12 +152,7 @@ impl RequestHead {
         out.extend_from_slice(target.as_bytes());
         headers::put(&mut out, &self.headers);
         out.extend_from_slice(body);
-        Ok(Frame::new(
-            Tag::HttpRequest,
-            Flags::end_if(end),
-            stream,
-            Bytes::from(out),
-        ))
+        Ok(Bytes::from(out))
     }
 
     /// Reads the payload of an `HttpRequest`: the head, and the inline body as a slice of the payload.
@@ -185,17 +199,43 @@ impl ResponseHead {
         if self.status.is_informational() && (end || !body.is_empty()) {
             return Err(EncodeError::Interim);
         }
+        let payload = self.to_payload(body)?;
+        Ok(Frame::new(
+            Tag::HttpResponse,
+            Flags::end_if(end),
+            stream,
+            payload,
+        ))
+    }
+
+    /// The frame that accepts a WebSocket; the status is 101 whatever this head says.
+    ///
+    /// # Errors
+    /// When the head breaks a limit.
+    pub fn encode_accepted(&self, stream: StreamId) -> Result<Frame, EncodeError> {
+        let accepted = Self {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            headers: self.headers.clone(),
+        };
+        let payload = accepted.to_payload(&[])?;
+        Ok(Frame::new(Tag::WsResponse, Flags::NONE, stream, payload))
+    }
+
+    /// This head, if it accepts an upgrade.
+    pub(crate) fn accepted(self) -> Result<Self, DecodeError> {
+        if self.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self);
+        }
+        Err(DecodeError::NotAccepted(self.status.as_u16()))
+    }
+
+    fn to_payload(&self, body: &[u8]) -> Result<Bytes, EncodeError> {
         let len = headers::encoded_len(&self.headers)?.saturating_add(RESPONSE_FIXED);
         let mut out = start(len, body)?;
         out.extend_from_slice(&self.status.as_u16().to_be_bytes());
         headers::put(&mut out, &self.headers);
         out.extend_from_slice(body);
-        Ok(Frame::new(
-            Tag::HttpResponse,
-            Flags::end_if(end),
-            stream,
-            Bytes::from(out),
-        ))
+        Ok(Bytes::from(out))
     }
 
     /// Reads the payload of an `HttpResponse`: the head, and the inline body as a slice of the payload.

@@ -10,6 +10,7 @@ use crate::frame::{Flags, Frame};
 use crate::head::{RequestHead, ResponseHead};
 use crate::headers;
 use crate::reset::Reset;
+use crate::socket::Teardown;
 use crate::tag::Tag;
 
 /// A decoded frame. Bodies and header values share the frame's memory.
@@ -48,6 +49,21 @@ pub enum Message {
     },
     /// The trailers that end a body.
     Trailers(HeaderMap),
+    /// Opens a stream that is to become a WebSocket.
+    WsRequest(RequestHead),
+    /// The target accepted: status 101, and the headers of its answer.
+    WsResponse(ResponseHead),
+    /// One WebSocket message, or a fragment of one.
+    WsMessage {
+        /// At most [`crate::MAX_BODY_FRAME`]; may be empty. Text is valid UTF-8 over the whole message.
+        data: Bytes,
+        /// Text, not binary.
+        text: bool,
+        /// Further fragments of this message follow.
+        more: bool,
+    },
+    /// The sender's side of the WebSocket is over.
+    WsTeardown(Teardown),
     /// So many more bytes may be sent: 1 to 2³¹ − 1.
     Window(u32),
     /// The stream is over.
@@ -94,11 +110,26 @@ impl Message {
             Tag::Ping => Self::Ping(exactly(tag, payload)?),
             Tag::Pong => Self::Pong(exactly(tag, payload)?),
             Tag::Disconnect => Self::Disconnect(control::decode(tag, payload)?),
-            Tag::WsRequest | Tag::WsResponse | Tag::WsMessage | Tag::WsTeardown => {
-                return Err(DecodeError::Reserved(tag));
+            Tag::WsRequest => Self::WsRequest(bodiless(RequestHead::decode(payload)?)?),
+            Tag::WsResponse => {
+                Self::WsResponse(bodiless(ResponseHead::decode(payload, end)?)?.accepted()?)
             }
+            Tag::WsMessage => Self::WsMessage {
+                data: payload.clone(),
+                text: frame.flags.contains(Flags::TEXT),
+                more: frame.flags.contains(Flags::MORE),
+            },
+            Tag::WsTeardown => Self::WsTeardown(Teardown::decode(payload)?),
         })
     }
+}
+
+/// The messages of an upgrade carry no body.
+fn bodiless<H>((head, body): (H, Bytes)) -> Result<H, DecodeError> {
+    if body.is_empty() {
+        return Ok(head);
+    }
+    Err(DecodeError::UpgradeBody { len: body.len() })
 }
 
 /// Only the alphabet is checked: enough to log it and to hand it on, all else is identity's.

@@ -35,13 +35,13 @@ pub enum Tag {
     HttpResponse = 0x11,
     /// Bytes of a body, or the trailers that end it.
     Body = 0x12,
-    /// Reserved for WebSocket exchanges: opens a stream with an upgrade request.
+    /// Opens a stream with a WebSocket's upgrade request.
     WsRequest = 0x18,
-    /// Reserved for WebSocket exchanges: the upgrade was accepted or refused.
+    /// The upgrade was accepted; a refusal is an HttpResponse.
     WsResponse = 0x19,
-    /// Reserved for WebSocket exchanges: one message, or a fragment of one.
+    /// One WebSocket message, or a fragment of one.
     WsMessage = 0x1a,
-    /// Reserved for WebSocket exchanges: close code and reason.
+    /// The WebSocket closed, with code and reason, or was lost.
     WsTeardown = 0x1b,
     /// Credit for one stream.
     Window = 0x20,
@@ -158,14 +158,13 @@ impl Tag {
     pub(crate) const fn ending(self) -> Flags {
         match self {
             Self::Body => Flags(Flags::END.0 | Flags::TRAILERS.0),
-            Self::HttpRequest | Self::HttpResponse => Flags::END,
+            Self::HttpRequest | Self::HttpResponse | Self::WsTeardown => Flags::END,
             Self::Hello
             | Self::RegistrationRequest
             | Self::RegistrationResponse
             | Self::WsRequest
             | Self::WsResponse
             | Self::WsMessage
-            | Self::WsTeardown
             | Self::Window
             | Self::Reset
             | Self::Ping

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use adit_messages::{
     Disconnect, DisconnectCode, Frame, Granted, Hello, LinkLimits, Message, NodeId, RefusalCode,
     Refused, RegistrationResponse, RequestHead, RequestId, Reset, ResetCode, ResponseHead, Scheme,
-    StreamId, VisitorFacts,
+    StreamId, Teardown, VisitorFacts,
 };
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -96,6 +96,12 @@ fn encode(stream: StreamId, message: &Message) -> Frame {
         Message::HttpResponse { head, body, end } => head.encode(stream, body, *end).unwrap(),
         Message::Body { data, end } => Frame::body(stream, data.clone(), *end),
         Message::Trailers(trailers) => Frame::trailers(stream, trailers).unwrap(),
+        Message::WsRequest(head) => head.encode_upgrade(stream).unwrap(),
+        Message::WsResponse(head) => head.encode_accepted(stream).unwrap(),
+        Message::WsMessage { data, text, more } => {
+            Frame::ws_message(stream, data.clone(), *text, *more)
+        }
+        Message::WsTeardown(teardown) => Frame::ws_teardown(stream, teardown),
         Message::Window(credit) => Frame::window(stream, *credit),
         Message::Reset(reset) => Frame::reset(stream, reset),
         Message::Ping(data) => Frame::ping(*data),
@@ -108,6 +114,7 @@ fn encode(stream: StreamId, message: &Message) -> Frame {
 fn messages() -> BTreeMap<&'static str, (u32, Message)> {
     let mut all = link_messages();
     all.extend(stream_messages());
+    all.extend(socket_messages());
     all
 }
 
@@ -233,6 +240,39 @@ fn stream_messages() -> BTreeMap<&'static str, (u32, Message)> {
             "reset-acknowledged",
             (3, Message::Reset(ResetCode::Done.into())),
         ),
+    ])
+}
+
+fn socket_messages() -> BTreeMap<&'static str, (u32, Message)> {
+    let asked = RequestHead {
+        headers: headers(&[("sec-websocket-protocol", b"chat, superchat")]),
+        ..request(Method::GET, "adit.example", "/chat")
+    };
+    let accepted = response(101, &[("sec-websocket-protocol", b"chat")]);
+    let message = |data: &'static [u8], text, more| Message::WsMessage {
+        data: Bytes::from_static(data),
+        text,
+        more,
+    };
+    let close = Teardown::Close {
+        code: Some(4001),
+        reason: "bye".to_owned(),
+    };
+    let empty = Teardown::Close {
+        code: None,
+        reason: String::new(),
+    };
+    BTreeMap::from([
+        ("ws-request", (4, Message::WsRequest(asked))),
+        ("ws-response", (4, Message::WsResponse(accepted))),
+        ("ws-message-text", (4, message(b"caf\xc3\xa9", true, false))),
+        (
+            "ws-message-fragment",
+            (4, message(b"\x00\x01", false, true)),
+        ),
+        ("ws-teardown", (4, Message::WsTeardown(close))),
+        ("ws-teardown-empty", (4, Message::WsTeardown(empty))),
+        ("ws-teardown-lost", (4, Message::WsTeardown(Teardown::Lost))),
     ])
 }
 
