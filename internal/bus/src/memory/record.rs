@@ -1,0 +1,285 @@
+//! One tunnel's record, and the law of claiming it: pure, with the time given by the caller.
+//!
+//! A record keeps two marks. `highest` is the highest generation ever granted: each draw exceeds it, and an exclusive
+//! session must not be below it. `floor` is the generation of the last exclusive takeover: shared sessions, which pool
+//! and therefore differ in generation, must not be below that one. A session the record knows may stand at its mark; a
+//! stranger who presents a generation must be above it.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use messages::NodeId;
+use tokio::time::Instant;
+
+use super::clock::Now;
+use crate::{AnnounceError, Announcement, LinkId, Mode, Route, Routes, SessionId};
+
+/// More takeovers than this within [`TAKEOVER_PERIOD`] are a fight between two agents, not a failover.
+const MAX_TAKEOVERS: usize = 5;
+
+/// The period that takeovers are counted over.
+const TAKEOVER_PERIOD: Duration = Duration::from_mins(1);
+
+/// How far ahead of the clock a presented generation is believed: room for nodes whose clocks differ, none for a
+/// session that would hold a name for ever with a number from the year 3000.
+const MAX_AHEAD_MICROS: u64 = 5 * 60 * 1_000_000;
+
+/// How many sessions are remembered beyond their links, so that one whose answer was lost finds its generation again.
+const MAX_KNOWN: usize = 8;
+
+/// How long a withdrawal is remembered against announcements that come late. Far above any time-out of an operation.
+const LATE_PERIOD: Duration = Duration::from_mins(1);
+
+/// How many withdrawals are remembered, the newest: an agent that connects in a tight loop must not grow its record.
+const MAX_WITHDRAWN: usize = 64;
+
+/// Who holds, or held, a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holder {
+    pub(super) node: NodeId,
+    pub(super) link: LinkId,
+}
+
+/// The node that announces.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Announcer {
+    pub(super) node: NodeId,
+    pub(super) draining: bool,
+}
+
+/// A claim that was granted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) generation: u64,
+    /// The links that lost the tunnel by it, to be told.
+    pub(super) superseded: Vec<Holder>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    highest: u64,
+    floor: u64,
+    held: Vec<Held>,
+    /// The latest sessions, whether or not they have links.
+    known: VecDeque<(SessionId, u64)>,
+    withdrawn: VecDeque<Withdrawn>,
+    takeovers: VecDeque<Instant>,
+    /// Kept by the ledger: since when there are no routes.
+    pub(super) idle_since: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    route: Route,
+    session: SessionId,
+    version: u64,
+}
+
+impl Held {
+    fn holder(&self) -> Holder {
+        Holder {
+            node: self.route.node,
+            link: self.route.link,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Withdrawn {
+    holder: Holder,
+    version: u64,
+    at: Instant,
+}
+
+impl Record {
+    /// Decides a claim. On an error nothing has changed.
+    pub(super) fn announce(
+        &mut self,
+        by: Announcer,
+        claim: &Announcement,
+        now: Now,
+    ) -> Result<Claim, AnnounceError> {
+        let holder = Holder {
+            node: by.node,
+            link: claim.link,
+        };
+        self.forget_withdrawn(now.instant);
+        if self.is_withdrawn(holder, claim.version) {
+            return Err(AnnounceError::Withdrawn);
+        }
+        if let Some(generation) = self.newer_announcement(holder, claim.version) {
+            return Ok(Claim {
+                generation,
+                superseded: Vec::new(),
+            });
+        }
+        let generation = self.generation_for(claim, now)?;
+        let superseded = match claim.mode {
+            Mode::Shared => self.join_pool(claim)?,
+            Mode::Exclusive => self.take_over(claim, generation, now.instant)?,
+        };
+        self.remember(claim.session, generation);
+        self.held.retain(|held| held.holder() != holder);
+        self.held.push(Held {
+            route: Route {
+                node: by.node,
+                link: claim.link,
+                generation,
+                draining: by.draining,
+                mode: claim.mode,
+            },
+            session: claim.session,
+            version: claim.version,
+        });
+        Ok(Claim {
+            generation,
+            superseded,
+        })
+    }
+
+    /// Removes a link's route, unless a later announcement of the same link stands.
+    pub(super) fn withdraw(&mut self, holder: Holder, version: u64, now: Instant) {
+        self.held
+            .retain(|held| held.holder() != holder || held.version > version);
+        self.forget_withdrawn(now);
+        if self.withdrawn.len() == MAX_WITHDRAWN {
+            self.withdrawn.pop_front();
+        }
+        self.withdrawn.push_back(Withdrawn {
+            holder,
+            version,
+            at: now,
+        });
+    }
+
+    pub(super) fn remove_node(&mut self, node: NodeId) {
+        self.held.retain(|held| held.route.node != node);
+    }
+
+    pub(super) fn drain_node(&mut self, node: NodeId) {
+        let own = self.held.iter_mut().filter(|held| held.route.node == node);
+        own.for_each(|held| held.route.draining = true);
+    }
+
+    pub(super) fn is_served_by(&self, node: NodeId) -> bool {
+        self.held.iter().any(|held| held.route.node == node)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    pub(super) fn routes(&self) -> Routes {
+        let mut routes: Vec<Route> = self.held.iter().map(|held| held.route).collect();
+        routes.sort_by_key(|route| (route.draining, Reverse(route.generation)));
+        routes.into()
+    }
+
+    /// The generation the claim is judged by: the session's own, else the one it presents, else a new one.
+    fn generation_for(&self, claim: &Announcement, now: Now) -> Result<u64, AnnounceError> {
+        let own = self.generation_of(claim.session);
+        let latest = self
+            .highest
+            .max(now.micros.saturating_add(MAX_AHEAD_MICROS));
+        let presented = claim
+            .generation
+            .filter(|presented| (1..=latest).contains(presented));
+        let Some(generation) = own.or(presented) else {
+            return Ok(self.highest.saturating_add(1).max(now.micros));
+        };
+        let by = match claim.mode {
+            Mode::Exclusive => self.highest,
+            Mode::Shared => self.floor,
+        };
+        if generation < by || (generation == by && own.is_none()) {
+            return Err(AnnounceError::Replaced { by });
+        }
+        Ok(generation)
+    }
+
+    fn generation_of(&self, session: SessionId) -> Option<u64> {
+        let held = self.held.iter().find(|held| held.session == session);
+        let known = || self.known.iter().find(|(known, _)| *known == session);
+        held.map(|held| held.route.generation)
+            .or_else(|| known().map(|(_, generation)| *generation))
+    }
+
+    /// A shared session supersedes nobody, and shares with no exclusive one.
+    fn join_pool(&self, claim: &Announcement) -> Result<Vec<Holder>, AnnounceError> {
+        let meets_exclusive = self
+            .others(claim.session)
+            .any(|held| held.route.mode == Mode::Exclusive);
+        if meets_exclusive {
+            Err(AnnounceError::ModeConflict)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// An exclusive session leaves no other its routes. Only a claim that takes routes away counts as a takeover.
+    fn take_over(
+        &mut self,
+        claim: &Announcement,
+        generation: u64,
+        now: Instant,
+    ) -> Result<Vec<Holder>, AnnounceError> {
+        let losers: Vec<Holder> = self.others(claim.session).map(Held::holder).collect();
+        if !losers.is_empty() {
+            self.takeovers
+                .retain(|at| now.duration_since(*at) < TAKEOVER_PERIOD);
+            if self.takeovers.len() >= MAX_TAKEOVERS {
+                return Err(AnnounceError::Contended);
+            }
+            self.takeovers.push_back(now);
+            self.held.retain(|held| held.session == claim.session);
+        }
+        self.floor = self.floor.max(generation);
+        Ok(losers)
+    }
+
+    fn others(&self, session: SessionId) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(move |held| held.session != session)
+    }
+
+    /// The oldest generation is forgotten first: a session that low has been replaced, or will be told a new number.
+    fn remember(&mut self, session: SessionId, generation: u64) {
+        self.highest = self.highest.max(generation);
+        if self.known.iter().any(|(known, _)| *known == session) {
+            return;
+        }
+        self.known.push_back((session, generation));
+        if self.known.len() > MAX_KNOWN {
+            let oldest = self
+                .known
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, (_, generation))| *generation);
+            if let Some((at, _)) = oldest {
+                self.known.remove(at);
+            }
+        }
+    }
+
+    fn is_withdrawn(&self, holder: Holder, version: u64) -> bool {
+        let mut withdrawn = self.withdrawn.iter();
+        withdrawn.any(|withdrawn| withdrawn.holder == holder && withdrawn.version >= version)
+    }
+
+    /// What an announcement overtaken by a later one of the same link is answered.
+    fn newer_announcement(&self, holder: Holder, version: u64) -> Option<u64> {
+        let held = self
+            .held
+            .iter()
+            .find(|held| held.holder() == holder && held.version > version);
+        held.map(|held| held.route.generation)
+    }
+
+    fn forget_withdrawn(&mut self, now: Instant) {
+        self.withdrawn
+            .retain(|withdrawn| now.duration_since(withdrawn.at) < LATE_PERIOD);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Routes as requests read them: a sharded map of ready-made slices, so a look-up is one read lock and one count up.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use messages::{NodeId, TunnelId};
+
+use crate::Routes;
+
+/// Enough that workers asking for different tunnels rarely meet on one lock; a power of two for a cheap remainder.
+const SHARDS: usize = 16;
+
+/// Which routes serve which tunnel. It holds no empty ones.
+#[derive(Debug, Default)]
+pub(super) struct RouteTable {
+    shards: [RwLock<HashMap<TunnelId, Routes>>; SHARDS],
+}
+
+impl RouteTable {
+    pub(super) fn get(&self, tunnel: TunnelId) -> Option<Routes> {
+        let shard = self.shard(tunnel).read();
+        let shard = shard.unwrap_or_else(PoisonError::into_inner);
+        shard.get(&tunnel).cloned()
+    }
+
+    /// Replaces what is known of a tunnel; no routes remove it.
+    pub(super) fn set(&self, tunnel: TunnelId, routes: Routes) {
+        let shard = self.shard(tunnel).write();
+        let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
+        if routes.is_empty() {
+            shard.remove(&tunnel);
+        } else {
+            shard.insert(tunnel, routes);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let shard = shard.write();
+            shard.unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    /// A tunnel id is a hash, so any of its bytes spreads well.
+    fn shard(&self, tunnel: TunnelId) -> &RwLock<HashMap<TunnelId, Routes>> {
+        let [first, ..] = tunnel.0;
+        &self.shards[usize::from(first) % SHARDS]
+    }
+}
+
+/// The routes that `node` itself holds; shared rather than copied where that is all of them.
+pub(super) fn held_by(node: NodeId, routes: &Routes) -> Routes {
+    if routes.iter().all(|route| route.node == node) {
+        return Routes::clone(routes);
+    }
+    let own = routes.iter().filter(|route| route.node == node);
+    own.copied().collect()
+}

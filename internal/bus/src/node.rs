@@ -1,0 +1,104 @@
+//! From a URL to a place in a fleet: the one spot that knows the names of the backends.
+
+use std::fmt;
+use std::sync::Arc;
+
+use messages::NodeId;
+use thiserror::Error;
+
+use crate::{Bus, Directory, Inbox, memory};
+
+/// A node's place in a fleet: the two halves of one backend.
+#[derive(Clone)]
+pub struct Node {
+    /// Sends to other nodes.
+    pub bus: Arc<dyn Bus>,
+    /// Finds and claims tunnels.
+    pub directory: Arc<dyn Directory>,
+}
+
+impl Node {
+    /// Leaves the fleet in order; see [`Bus::close`]. It also lets go of the inbox, which usually owns this very node.
+    pub async fn leave(&self) {
+        self.bus.close().await;
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.bus.node())
+    }
+}
+
+/// Joins the fleet that `url` names as `node`, with everything for it going to `inbox`.
+///
+/// `memory` is a fleet of one: whoever wants several nodes in one process asks [`memory::Fleet`].
+///
+/// # Errors
+/// See [`ConnectError`]; its text names the scheme alone, for the rest of a URL may hold a password.
+pub async fn connect(url: &str, node: NodeId, inbox: Arc<dyn Inbox>) -> Result<Node, ConnectError> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "memory" if rest.trim_matches('/').is_empty() => Ok(memory::Fleet::new().join(node, inbox)),
+        "memory" => Err(ConnectError::Malformed("nothing may follow \"memory\"")),
+        _ if is_scheme(scheme) => Err(ConnectError::UnknownScheme(scheme.to_owned())),
+        _ => Err(ConnectError::Malformed("it does not begin with a scheme")),
+    }
+}
+
+/// Why a fleet could not be joined.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// No backend has this scheme.
+    #[error("no bus is called {0:?}; known: memory")]
+    UnknownScheme(String),
+    /// The URL cannot be read.
+    #[error("not a bus URL: {0}; try \"memory\"")]
+    Malformed(&'static str),
+}
+
+/// RFC 3986 section 3.1 in lower case, and short enough to be put into a line of a log.
+fn is_scheme(text: &str) -> bool {
+    text.len() <= 32
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nowhere;
+
+    impl Inbox for Nowhere {
+        fn deliver(&self, _: crate::Delivery) {}
+    }
+
+    async fn try_url(url: &str) -> Result<Node, ConnectError> {
+        connect(url, NodeId([7; 16]), Arc::new(Nowhere)).await
+    }
+
+    #[tokio::test]
+    async fn memory_is_spelled_in_three_ways() {
+        for url in ["memory", "memory:", "memory://"] {
+            let node = try_url(url).await.expect("memory is a bus");
+            assert_eq!(node.bus.node(), NodeId([7; 16]));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_bus_is_named_without_its_password() {
+        let error = try_url("nats://joe:hunter2@host").await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no bus is called \"nats\"; known: memory"
+        );
+        for url in ["hunter2@host", "", "memory://host", "//x", "Redis://x"] {
+            let error = try_url(url).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Malformed(_)), "{url:?}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+}
