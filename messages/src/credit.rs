@@ -44,7 +44,7 @@ pub struct SendCredit {
     available: u32,
 }
 
-/// A grant would take the credit above 2³¹ − 1. The stream is reset with the code Protocol.
+/// A grant would take the credit above 2³¹ − 1. The stream is reset with the code Overrun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a grant of {granted} bytes takes the credit above 2147483647")]
 pub struct CreditOverflow {
@@ -90,7 +90,8 @@ impl SendCredit {
     }
 
     /// How many of `wanted` payload bytes may go in one Body frame now, at most [`MAX_BODY_FRAME`]; `None` when not even
-    /// `wanted`, or [`MIN_CHUNK`] of them, may. `Some(0)` is the answer for an empty last frame.
+    /// `wanted`, or [`MIN_CHUNK`] of them, may. A bare
+    /// end needs no credit, so nobody has to ask for 0.
     pub fn chunk(&self, wanted: usize) -> Option<usize> {
         if self.available < cost(wanted.min(MIN_CHUNK)) {
             return None;

@@ -188,10 +188,12 @@ impl Frame {
     }
 
     /// What the frame takes from its stream's credit: payload + 64 for Body (trailers too) and `WsMessage`, inline body + 64
-    /// for a head that carries one, else 0.
+    /// for a head that carries one, else 0. A Body that is nothing but an end is free.
     pub fn cost(&self) -> u32 {
         match self.tag().map_or(Charge::Nothing, Tag::charge) {
             Charge::Nothing => 0,
+            // The bare end is sent once a direction: it stores nothing, and must not wait for credit.
+            Charge::Payload if self.payload.is_empty() && self.is_end() => 0,
             Charge::Payload => credit::cost(self.payload.len()),
             Charge::InlineBody => match head::inline_body_len(&self.payload) {
                 0 => 0,

@@ -37,7 +37,7 @@ pub enum Tag {
     Body = 0x12,
     /// Opens a stream with a WebSocket's upgrade request.
     WsRequest = 0x18,
-    /// The upgrade was accepted; a refusal is an HttpResponse.
+    /// The upgrade was accepted; a refusal is an `HttpResponse`.
     WsResponse = 0x19,
     /// One WebSocket message, or a fragment of one.
     WsMessage = 0x1a,
@@ -228,6 +228,21 @@ mod tests {
     fn every_tag_is_found_by_its_value_and_no_other_value_is() {
         let found: Vec<Tag> = (0..=u8::MAX).filter_map(Tag::from_u8).collect();
         assert_eq!(found, Tag::ALL);
+    }
+
+    #[test]
+    fn the_specification_lists_every_tag_with_its_limit() {
+        let specification = include_str!("../SPEC.md");
+        for tag in Tag::ALL {
+            let value = tag.as_u8();
+            let start = format!("| `{value:#04x}` | {tag:?} |");
+            let row = specification.lines().find(|line| line.starts_with(&start));
+            let end = format!("| {} |", tag.max_payload());
+            assert!(
+                row.is_some_and(|row| row.ends_with(&end)),
+                "{start} … {end}"
+            );
+        }
     }
 
     #[test]

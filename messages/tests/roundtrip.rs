@@ -8,7 +8,7 @@
 
 use adit_messages::{
     Flags, Frame, HEADER_LEN, MAX_FRAME, MAX_INLINE_BODY, Message, RequestHead, RequestId, Reset,
-    ResetCode, ResponseHead, Scheme, StreamId, Tag, TunnelId, VisitorFacts,
+    ResetCode, ResponseHead, Scheme, StreamId, Tag, Teardown, TunnelId, VisitorFacts,
 };
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -151,6 +151,34 @@ proptest! {
     fn resets(code in any::<u16>(), reason in any::<String>(), stream in stream()) {
         let reset = Reset::new(ResetCode::from_u16(code), reason);
         prop_assert_eq!(read(&Frame::reset(stream, &reset)), Message::Reset(reset));
+    }
+
+    #[test]
+    fn upgrades(head in request(), accepted in headers(), stream in stream()) {
+        let status = StatusCode::SWITCHING_PROTOCOLS;
+        let accepted = ResponseHead { status, headers: accepted };
+        prop_assert_eq!(read(&accepted.encode_accepted(stream).unwrap()), Message::WsResponse(accepted));
+        prop_assert_eq!(read(&head.encode_upgrade(stream).unwrap()), Message::WsRequest(head));
+    }
+
+    #[test]
+    fn socket_messages(data in bytes(2000), text in any::<bool>(), more in any::<bool>(), stream in stream()) {
+        let frame = Frame::ws_message(stream, data.clone(), text, more);
+        prop_assert!(!frame.is_end() && frame.cost() >= 64);
+        prop_assert_eq!(read(&frame), Message::WsMessage { data, text, more });
+    }
+
+    #[test]
+    fn teardowns(code in 1000_u16..=4999, reason in "[a-zé]{0,60}", stream in stream()) {
+        let close = |code, reason| Teardown::Close { code, reason };
+        let teardown = match code {
+            1005 => close(None, String::new()),
+            1006 => Teardown::Lost,
+            code => close(Some(code), reason),
+        };
+        let frame = Frame::ws_teardown(stream, &teardown);
+        prop_assert!(frame.is_end());
+        prop_assert_eq!(read(&frame), Message::WsTeardown(teardown));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn a_chunk_is_as_long_as_credit_and_frame_allow() {
 fn a_sender_waits_rather_than_send_crumbs() {
     assert_eq!(SendCredit::new(4096 + 63).chunk(1 << 20), None);
     assert_eq!(SendCredit::new(4096 + 64).chunk(1 << 20), Some(4096));
-    // The whole of a short rest is no crumb, nor is an empty last frame.
+    // The whole of a short rest is no crumb.
     assert_eq!(SendCredit::new(10 + 64).chunk(10), Some(10));
     assert_eq!(SendCredit::new(10 + 63).chunk(10), None);
     assert_eq!(SendCredit::new(64).chunk(0), Some(0));

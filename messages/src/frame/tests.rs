@@ -118,7 +118,12 @@ fn bodies_cost_their_bytes_and_an_overhead_wherever_they_travel() {
         Frame::body(id, Bytes::from(vec![0; 1000]), false).cost(),
         1064
     );
-    assert_eq!(Frame::body(id, Bytes::new(), true).cost(), 64);
+    assert_eq!(Frame::body(id, Bytes::new(), false).cost(), 64);
+    assert_eq!(
+        Frame::body(id, Bytes::new(), true).cost(),
+        0,
+        "the bare end is free"
+    );
     assert_eq!(
         Frame::trailers(id, &HeaderMap::new()).unwrap().cost(),
         2 + 64
