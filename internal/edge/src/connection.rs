@@ -18,7 +18,7 @@ use crate::{
     body::Body,
     edge::Edge,
     io::{Clocks, ConnectionState, Protocol, VisitorIo},
-    relay,
+    visit,
 };
 
 /// The connection a request came on.
@@ -104,6 +104,7 @@ async fn serve_http2(
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(config.max_h2_streams)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(config.max_head).unwrap_or(u32::MAX))
         // Reset floods (CVE-2023-44487 and its kin) end the connection.
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
@@ -155,6 +156,6 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let busy = connection.state.begin();
-    let response = relay::serve(&edge, &connection, request).await;
+    let response = visit::serve(&edge, &connection, request).await;
     Ok(response.map(|body| body.keeping(busy)))
 }

@@ -43,6 +43,8 @@ pub struct Edge {
     pub(crate) connections: Arc<Semaphore>,
     /// Every connection and upload.
     pub(crate) tasks: TaskTracker,
+    /// Set at the end of a drain: what still lives is cut.
+    pub(crate) closing: CancellationToken,
     /// Set while draining: responses say `Connection: close`.
     pub(crate) leaving: CancellationToken,
 }
@@ -74,6 +76,7 @@ impl Edge {
             reserved,
             table: Arc::default(),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             leaving: CancellationToken::new(),
         })
     }
@@ -93,12 +96,10 @@ impl Edge {
     /// `deadline`; how many were still open then.
     pub async fn drain(&self, deadline: Instant) -> usize {
         self.tasks.close();
-        // The count says more than the elapsed error.
-        if timeout_at(deadline, self.tasks.wait()).await.is_ok() {
-            0
-        } else {
-            self.tasks.len()
-        }
+        let ended = timeout_at(deadline, self.tasks.wait()).await;
+        let open = if ended.is_ok() { 0 } else { self.tasks.len() };
+        self.closing.cancel();
+        open
     }
 
     /// Exchanges under way.

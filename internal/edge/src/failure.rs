@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     MethodNotAllowed,
     /// An expectation other than `100-continue` (RFC 9110, 10.1.1).
     ExpectationFailed,
-    /// Something this server does not carry; the text says what.
-    NotCarried(&'static str),
+    /// A WebSocket of another version than 13 (RFC 6455, 4.4).
+    WebSocketVersion,
     /// The head exceeds what a link carries.
     HeadTooLarge,
     /// The host is no tunnel of this server.
@@ -120,12 +120,12 @@ impl Failure {
                 "Expectation failed",
                 "The only expectation that can be met is 100-continue.",
             ),
-            Self::NotCarried(what) => plain(
-                S::NOT_IMPLEMENTED,
-                "not-carried",
-                Hop::Server,
-                "Not carried",
-                &format!("This server does not carry {what}."),
+            Self::WebSocketVersion => plain(
+                S::UPGRADE_REQUIRED,
+                "websocket-version",
+                Hop::Visitor,
+                "WebSocket version not supported",
+                "The only WebSocket version that is carried is 13.",
             ),
             Self::HeadTooLarge => plain(
                 S::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -8,7 +8,7 @@ use http::{
 };
 use messages::TunnelId;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, ws};
 
 /// Longest host name in the DNS (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;
@@ -30,7 +30,7 @@ pub(crate) fn decide<B>(
     request: &mut Request<B>,
     domain: &str,
 ) -> Result<(Destination, Authority), Failure> {
-    refuse_connect(request.method())?;
+    refuse_connect(request)?;
     let authority = authority(request)?;
     let value = HeaderValue::from_str(authority.as_str()).map_err(|_| bad_host())?;
     request.headers_mut().insert(HOST, value);
@@ -43,8 +43,8 @@ pub(crate) fn is_canonical(name: &str) -> bool {
     canonical(name).is_some_and(|same| same == name)
 }
 
-fn refuse_connect(method: &Method) -> Result<(), Failure> {
-    if *method == Method::CONNECT {
+fn refuse_connect<B>(request: &Request<B>) -> Result<(), Failure> {
+    if *request.method() == Method::CONNECT && !ws::is_extended_connect(request) {
         return Err(Failure::BadRequest(
             "CONNECT is not a request for an origin server; this is not a forward proxy",
         ));

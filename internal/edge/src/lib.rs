@@ -7,7 +7,7 @@
 //!
 //! The order of work on a request is the order of the modules: [`host`] decides
 //! whom it is for, [`headers`] removes what belongs to one hop, [`forwarded`]
-//! writes who asked, `route` picks a link, `relay` runs the exchange, and
+//! writes who asked, `route` picks a link, `relay` or `ws` runs the exchange, and
 //! [`failure`] is the one place that decides the statuses Adit answers itself.
 
 mod body;
@@ -27,6 +27,8 @@ mod response;
 mod route;
 mod table;
 mod upload;
+mod visit;
+mod ws;
 
 pub use body::{Body, BoxError};
 pub use config::{BadDomain, Config};

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
 };
 use messages::RequestId;
 
@@ -47,6 +47,9 @@ pub(crate) fn render(failure: &Failure, asked: Asked) -> Response<Body> {
     headers.insert("adit-request-id", id_value(asked.id));
     if let Some(seconds) = answer.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if *failure == Failure::WebSocketVersion {
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     if *failure == Failure::MethodNotAllowed {
         headers.insert(

@@ -1,6 +1,6 @@
 //! One HTTP exchange: from the visitor's request to the response he gets.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use exchange::{
@@ -8,11 +8,9 @@ use exchange::{
     body::{Incoming as AgentBody, Peeked, Rules},
     open,
 };
-use http::{Method, Request, Response, StatusCode, Version, header::CONNECTION};
+use http::{Method, Response, Version};
 use hyper::body::Incoming;
-use messages::{
-    INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, RequestId, ResetCode, ResponseHead, TunnelId,
-};
+use messages::{INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, ResetCode, ResponseHead, TunnelId};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
@@ -24,8 +22,6 @@ use crate::{
     edge::Edge,
     failure::Failure,
     headers,
-    host::{self, Destination},
-    page::{self, Asked},
     request::{BodyKind, Outgoing, is_close_delimited},
     response::{self, Checked},
     route::Offers,
@@ -37,123 +33,32 @@ use crate::{
 /// head leaves without it.
 const INLINE_TURNS: usize = 1;
 
-/// Answers one request.
-pub(crate) async fn serve(
-    edge: &Arc<Edge>,
-    connection: &Connection,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let started = Instant::now();
-    let id = request_id();
-    let asked = Asked::of(request.headers(), id);
-    let facts = Facts::of(&request);
-    let answered = match host::decide(&mut request, &edge.config.domain) {
-        Ok((Destination::Own, _)) => return edge.reserved.call(request, connection.peer).await,
-        Ok((Destination::Unknown, _)) => Err(Failure::UnknownHost),
-        Ok((Destination::Tunnel(tunnel), authority)) => {
-            let outgoing = Outgoing::prepare(request, &authority, connection, &edge.config, id);
-            match outgoing {
-                Ok(outgoing) => {
-                    Relay {
-                        edge,
-                        connection,
-                        tunnel,
-                        facts: &facts,
-                    }
-                    .run(outgoing)
-                    .await
-                }
-                Err(failure) => Err(failure),
-            }
-        }
-        Err(failure) => Err(failure),
-    };
-    let mut response = answered.unwrap_or_else(|failure| {
-        tracing::debug!(request = %id, ?failure, "answered by the edge");
-        let mut response = page::render(&failure, asked);
-        leave_nothing_unread(&failure, &mut response);
-        response
-    });
-    if edge.leaving.is_cancelled() && facts.version < Version::HTTP_2 {
-        response
-            .headers_mut()
-            .insert(CONNECTION, http::HeaderValue::from_static("close"));
-    }
-    facts.log(id, response.status(), started.elapsed());
-    response
+/// One request's way to its tunnel and back.
+pub(crate) struct Relay<'a> {
+    pub(crate) edge: &'a Arc<Edge>,
+    pub(crate) connection: &'a Connection,
+    pub(crate) tunnel: TunnelId,
+    /// The visitor's method and version decide how a response may look.
+    pub(crate) method: Method,
+    pub(crate) version: Version,
 }
 
-/// After a failure in mid-body the rest of it is not read: the connection ends.
-fn leave_nothing_unread(failure: &Failure, response: &mut Response<Body>) {
-    let mid_body = matches!(
-        failure,
-        Failure::RequestTooLarge(_)
-            | Failure::RequestTimeout(_)
-            | Failure::UploadStalled(_)
-            | Failure::BadRequest(_)
-    );
-    if mid_body {
-        response
-            .headers_mut()
-            .insert(CONNECTION, http::HeaderValue::from_static("close"));
-    }
-}
-
-/// What is left to say of a request once it is on its way.
-struct Facts {
-    method: Method,
-    path: String,
-    host: Option<http::HeaderValue>,
-    version: Version,
-}
-
-impl Facts {
-    fn of(request: &Request<Incoming>) -> Self {
-        // The query may hold secrets; it is never logged.
-        let path = if tracing::enabled!(target: "adit::access", tracing::Level::INFO) {
-            request.uri().path().to_owned()
-        } else {
-            String::new()
-        };
-        Self {
-            method: request.method().clone(),
-            path,
-            host: request.headers().get(http::header::HOST).cloned(),
-            version: request.version(),
-        }
-    }
-
-    fn log(&self, id: RequestId, status: StatusCode, elapsed: Duration) {
-        tracing::info!(
-            target: "adit::access",
-            request = %id,
-            host = ?self.host,
-            method = %self.method,
-            path = self.path,
-            status = status.as_u16(),
-            ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        );
-    }
-}
-
-/// Unique enough to find a request in three logs, and not to be guessed.
-fn request_id() -> RequestId {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).expect("the system has random bytes");
-    RequestId(id)
-}
-
-struct Relay<'a> {
-    edge: &'a Arc<Edge>,
-    connection: &'a Connection,
-    tunnel: TunnelId,
-    facts: &'a Facts,
+/// What opens an exchange.
+pub(crate) enum Opener<'a> {
+    /// A request, with as much of its body as goes along.
+    Http {
+        inline: &'a Bytes,
+        whole: bool,
+        kind: BodyKind,
+    },
+    /// A WebSocket.
+    Socket,
 }
 
 impl Relay<'_> {
     /// Runs the exchange up to the response head. A request that may be
     /// repeated is, once, when the link was lost before any answer.
-    async fn run(&self, outgoing: Outgoing) -> Result<Response<Body>, Failure> {
+    pub(crate) async fn run(&self, outgoing: Outgoing) -> Result<Response<Body>, Failure> {
         let Outgoing {
             mut head,
             mut body,
@@ -161,7 +66,16 @@ impl Relay<'_> {
         } = outgoing;
         let (inline, whole) = self.inline(&mut body, kind).await?;
         let repeatable = kind == BodyKind::None && head.method.is_idempotent();
-        let (sender, receiver) = self.offer(&head, &inline, whole, kind).await?;
+        let (sender, receiver) = self
+            .offer(
+                &head,
+                &Opener::Http {
+                    inline: &inline,
+                    whole,
+                    kind,
+                },
+            )
+            .await?;
         let upload = (!whole).then(|| {
             let (cut, sent, expected) = (
                 receiver.cut_signal(),
@@ -180,7 +94,16 @@ impl Relay<'_> {
         match self.response(receiver, upload).await {
             Err(Failure::LinkLost) if repeatable => {
                 head.attempt += 1;
-                let (_sender, receiver) = self.offer(&head, &inline, whole, kind).await?;
+                let (_sender, receiver) = self
+                    .offer(
+                        &head,
+                        &Opener::Http {
+                            inline: &inline,
+                            whole,
+                            kind,
+                        },
+                    )
+                    .await?;
                 self.response(receiver, None).await
             }
             answered => answered,
@@ -206,14 +129,13 @@ impl Relay<'_> {
 
     /// Offers the request to one link after another until one takes it. Nothing
     /// has been acted on before that, whatever the method.
-    async fn offer(
+    pub(crate) async fn offer(
         &self,
         head: &RequestHead,
-        inline: &Bytes,
-        whole: bool,
-        kind: BodyKind,
+        opener: &Opener<'_>,
     ) -> Result<(Sender, Receiver), Failure> {
         let mut offers = Offers::default();
+        let limit = self.edge.config.head_timeout;
         loop {
             let route = offers.next(self.edge, self.tunnel).await?;
             let line = Line::new(
@@ -223,26 +145,28 @@ impl Relay<'_> {
                 route,
                 head.attempt,
             );
-            let (port, mut sender, receiver) = open(line.clone(), self.opening(kind));
+            let (port, mut sender, receiver) = open(line.clone(), self.opening(opener));
             self.edge.table.insert(port, line.clone());
-            if !sender.fits_inline(inline.len()) || sender.request(head, inline, whole).is_err() {
-                return Err(Failure::HeadTooLarge);
-            }
-            match timeout(self.edge.config.head_timeout, line.settled()).await {
+            send(opener, head, &mut sender)?;
+            match timeout(limit, line.settled()).await {
                 Ok(Delivery::Refused(nack)) => offers.refused(line.route.link, nack),
                 Ok(Delivery::Accepted | Delivery::Pending) => return Ok((sender, receiver)),
-                Err(_) => return Err(Failure::TargetTimeout(self.edge.config.head_timeout)),
+                Err(_) => return Err(Failure::TargetTimeout(limit)),
             }
         }
     }
 
-    fn opening(&self, kind: BodyKind) -> Opening {
+    fn opening(&self, opener: &Opener<'_>) -> Opening {
+        let waits = matches!(
+            opener,
+            Opener::Http {
+                kind: BodyKind::Expected,
+                ..
+            }
+        );
         Opening {
-            send_credit: if kind == BodyKind::Expected {
-                0
-            } else {
-                INITIAL_WINDOW
-            },
+            send_credit: if waits { 0 } else { INITIAL_WINDOW },
+            upgrading: matches!(opener, Opener::Socket),
             budget: Some(self.edge.budget.clone()),
             ..Opening::of(Role::Edge)
         }
@@ -278,20 +202,20 @@ impl Relay<'_> {
         }
     }
 
-    fn respond(
+    /// The final response, its body still on its way.
+    pub(crate) fn respond(
         &self,
         head: ResponseHead,
         mut receiver: Receiver,
     ) -> Result<Response<Body>, Failure> {
-        let checked = response::check(head, &self.facts.method, &self.edge.config).inspect_err(
-            |failure| {
+        let checked =
+            response::check(head, &self.method, &self.edge.config).inspect_err(|failure| {
                 let code = match failure {
                     Failure::ResponseTooLarge(_) => ResetCode::TooLarge,
                     _ => ResetCode::BadResponse,
                 };
                 receiver.abort(code, "the response was refused by the edge");
-            },
-        )?;
+            })?;
         let Checked {
             response,
             has_body,
@@ -309,7 +233,7 @@ impl Relay<'_> {
                 Err(Failure::BadResponse)
             };
         }
-        let close_delimited = length.is_none() && is_close_delimited(self.facts.version);
+        let close_delimited = length.is_none() && is_close_delimited(self.version);
         let rules = Rules {
             length,
             max,
@@ -319,6 +243,20 @@ impl Relay<'_> {
         Ok(response
             .map(|()| Body::relayed(incoming, self.connection.state.clone(), close_delimited)))
     }
+}
+
+fn send(opener: &Opener<'_>, head: &RequestHead, sender: &mut Sender) -> Result<(), Failure> {
+    let sent = match opener {
+        Opener::Http { inline, whole, .. } => {
+            // A fresh window always covers what goes inline.
+            if !sender.fits_inline(inline.len()) {
+                return Err(Failure::Overloaded);
+            }
+            sender.request(head, inline, *whole)
+        }
+        Opener::Socket => sender.upgrade(head),
+    };
+    sent.map_err(|_| Failure::HeadTooLarge)
 }
 
 /// The upload's outcome; never, when there is none.

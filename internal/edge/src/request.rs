@@ -3,7 +3,7 @@
 use exchange::body::Peeked;
 use http::{
     HeaderMap, Method, Request, Version,
-    header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, UPGRADE},
+    header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS},
     request::Parts,
     uri::Authority,
 };
@@ -44,12 +44,8 @@ impl Outgoing {
         let (mut parts, body) = request.into_parts();
         check_length(&parts.headers, config.max_body)?;
         count_down(&parts.method, &mut parts.headers)?;
-        refuse_foreign_upgrades(&parts.headers)?;
         let kind = body_kind(&mut parts.headers, &body)?;
-        let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
-        headers::strip(&mut parts.headers);
-        forwarded::write(&mut parts.headers, visitor, authority, parts.version)?;
-        let head = head(parts, authority, visitor, id)?;
+        let head = rewrite(parts, authority, connection, config, id)?;
         Ok(Self {
             head,
             body: Peeked::new(body),
@@ -58,12 +54,31 @@ impl Outgoing {
     }
 }
 
-fn head(
-    parts: Parts,
+/// The head of a WebSocket's upgrade request, rewritten like any other; what
+/// upgrades the visitor's own hop is gone.
+pub(crate) fn upgrade_head(
+    request: Request<Incoming>,
     authority: &Authority,
-    visitor: forwarded::Visitor,
+    connection: &Connection,
+    config: &Config,
+    id: RequestId,
+) -> Result<RequestHead, Failure> {
+    let (mut parts, _body) = request.into_parts();
+    // An extended CONNECT is a GET to everyone behind this hop.
+    parts.method = Method::GET;
+    rewrite(parts, authority, connection, config, id)
+}
+
+fn rewrite(
+    mut parts: Parts,
+    authority: &Authority,
+    connection: &Connection,
+    config: &Config,
     request_id: RequestId,
 ) -> Result<RequestHead, Failure> {
+    let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
+    headers::strip(&mut parts.headers);
+    forwarded::write(&mut parts.headers, visitor, authority, parts.version)?;
     Ok(RequestHead {
         target: host::origin_form(&parts.uri, &parts.method)?,
         method: parts.method,
@@ -109,15 +124,6 @@ fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure> {
         }
         None => Err(Failure::MethodNotAllowed),
     }
-}
-
-/// A WebSocket is not carried yet; other upgrades are simply not taken up
-/// (RFC 9110, 7.8).
-fn refuse_foreign_upgrades(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers::lists(headers, &UPGRADE, "websocket") {
-        return Err(Failure::NotCarried("WebSockets"));
-    }
-    Ok(())
 }
 
 fn body_kind(headers: &mut HeaderMap, body: &Incoming) -> Result<BodyKind, Failure> {

@@ -85,7 +85,6 @@ enum Stop {
     VisitorLeft,
     AgentStalled,
     TooLarge,
-    BadTrailers,
 }
 
 impl Stop {
@@ -95,7 +94,6 @@ impl Stop {
             Err(PumpError::SourceStalled) => Some(Self::VisitorStalled),
             Err(PumpError::CreditStalled) => Some(Self::AgentStalled),
             Err(PumpError::TooLarge) => Some(Self::TooLarge),
-            Err(PumpError::Trailers(_)) => Some(Self::BadTrailers),
             Err(PumpError::Source(_)) => Some(Self::VisitorLeft),
         }
     }
@@ -107,7 +105,6 @@ impl Stop {
             Self::VisitorLeft => Failure::BadRequest("the body broke off or is malformed"),
             Self::AgentStalled => Failure::UploadStalled(config.body_timeout),
             Self::TooLarge => Failure::RequestTooLarge(config.max_body),
-            Self::BadTrailers => Failure::HeadTooLarge,
         }
     }
 
@@ -118,7 +115,6 @@ impl Stop {
             Self::VisitorLeft => (ResetCode::Cancelled, "the visitor left"),
             Self::AgentStalled => (ResetCode::Stalled, "the agent stopped reading"),
             Self::TooLarge => (ResetCode::TooLarge, "the request body exceeds the limit"),
-            Self::BadTrailers => (ResetCode::Protocol, "the request's trailers are too large"),
         }
     }
 }

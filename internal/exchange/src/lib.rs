@@ -16,6 +16,9 @@ mod budget;
 mod mailbox;
 mod receiver;
 mod sender;
+mod shared;
+pub mod socket;
+mod state;
 
 pub use budget::Budget;
 pub use mailbox::{CutSignal, Delivered, Opening, Outlet, Port, Role, Violation, open};

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
-use messages::{RequestHead, Reset, ResetCode, ResponseHead};
+use messages::{RequestHead, Reset, ResetCode, ResponseHead, Teardown};
 
-use crate::mailbox::{CutSignal, Shared};
+use crate::{mailbox::CutSignal, shared::Shared};
 
 /// What the peer said, in order.
 #[derive(Debug)]
@@ -24,6 +24,21 @@ pub enum Event {
     Data(Bytes),
     /// Trailers; the end follows.
     Trailers(HeaderMap),
+    /// A WebSocket's upgrade request; first and once, at the agent.
+    Upgrade(Box<RequestHead>),
+    /// The target accepted the WebSocket; at the edge.
+    Upgraded(Box<ResponseHead>),
+    /// A WebSocket message or a fragment of one.
+    Message {
+        /// Its bytes; may be empty.
+        data: Bytes,
+        /// Text, not binary.
+        text: bool,
+        /// Further fragments of this message follow.
+        more: bool,
+    },
+    /// The peer's WebSocket is over; the end follows.
+    Teardown(Teardown),
     /// The peer's direction ended whole. Repeats when asked again.
     End,
 }

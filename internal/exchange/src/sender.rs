@@ -4,9 +4,9 @@ use std::{fmt, future::poll_fn, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use messages::{EncodeError, Frame, RequestHead, Reset, ResetCode, ResponseHead};
+use messages::{EncodeError, Frame, RequestHead, Reset, ResetCode, ResponseHead, Teardown};
 
-use crate::mailbox::{Shared, UNASSIGNED};
+use crate::{mailbox::UNASSIGNED, shared::Shared, socket::FRAGMENT};
 
 /// Sends one direction of an exchange. Dropped before the end, it resets the
 /// exchange: half a body is never passed off as a whole one.
@@ -93,14 +93,63 @@ impl Sender {
             .emit(Frame::body(UNASSIGNED, Bytes::new(), true), true);
     }
 
-    /// Ends this direction with trailers.
+    /// Ends this direction with trailers, when there is credit for them; without,
+    /// when they cannot be carried. Cancel safe: nothing is sent before the end.
     ///
     /// # Errors
-    /// When the trailers exceed the limits of a head; nothing was sent then.
-    pub fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), EncodeError> {
-        let frame = Frame::trailers(UNASSIGNED, trailers)?;
-        self.shared.emit(frame, true);
+    /// Why the exchange, or this direction of it, is over.
+    pub async fn trailers(&mut self, trailers: &HeaderMap) -> Result<(), Reset> {
+        match Frame::trailers(UNASSIGNED, trailers) {
+            Ok(frame) => {
+                poll_fn(|cx| self.shared.poll_pay(frame.cost(), cx)).await?;
+                self.shared.emit(frame, true);
+            }
+            Err(error) => self.abort(ResetCode::TooLarge, &error.to_string()),
+        }
         Ok(())
+    }
+
+    /// Sends a WebSocket's upgrade request.
+    ///
+    /// # Errors
+    /// When the head exceeds the limits of SPEC.md; nothing was sent then.
+    pub fn upgrade(&mut self, head: &RequestHead) -> Result<(), EncodeError> {
+        self.shared.emit(head.encode_upgrade(UNASSIGNED)?, false);
+        Ok(())
+    }
+
+    /// Accepts a WebSocket.
+    ///
+    /// # Errors
+    /// When the head exceeds the limits of SPEC.md; nothing was sent then.
+    pub fn accept(&mut self, head: &ResponseHead) -> Result<(), EncodeError> {
+        self.shared.emit(head.encode_accepted(UNASSIGNED)?, false);
+        Ok(())
+    }
+
+    /// Sends a WebSocket message in fragments of at most [`crate::socket::FRAGMENT`]
+    /// bytes, waiting for credit before each; `more` says that the message goes
+    /// on after `data`. Not cancel safe.
+    ///
+    /// # Errors
+    /// Why the exchange is over.
+    pub async fn message(&mut self, mut data: Bytes, text: bool, more: bool) -> Result<(), Reset> {
+        loop {
+            let piece = data.split_to(data.len().min(FRAGMENT));
+            let more = more || !data.is_empty();
+            poll_fn(|cx| self.shared.poll_pay(messages::cost(piece.len()), cx)).await?;
+            self.shared
+                .emit(Frame::ws_message(UNASSIGNED, piece, text, more), false);
+            if data.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends this direction of a WebSocket.
+    pub fn teardown(&mut self, teardown: &Teardown) {
+        self.shared
+            .emit(Frame::ws_teardown(UNASSIGNED, teardown), true);
     }
 
     /// Waits until there is any credit: the sign that an `Expect: 100-continue`

@@ -179,7 +179,12 @@ impl Incoming {
                 Ok(None)
             }
             // The mailbox lets a head through only before the body.
-            Event::Request(_) | Event::Response(_) => Ok(None),
+            Event::Request(_)
+            | Event::Response(_)
+            | Event::Upgrade(_)
+            | Event::Upgraded(_)
+            | Event::Message { .. }
+            | Event::Teardown(_) => Ok(None),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes};
 use http_body::Body;
-use messages::{EncodeError, Reset};
+use messages::Reset;
 use tokio::time::timeout;
 
 use crate::Sender;
@@ -39,9 +39,6 @@ pub enum PumpError<E> {
     /// More bytes than the limit.
     #[error("the body exceeds its limit")]
     TooLarge,
-    /// The trailers exceed the limits of a head.
-    #[error("the trailers cannot be carried: {0}")]
-    Trailers(EncodeError),
     /// The exchange, or this direction, is over.
     #[error("the exchange is over: {0:?}")]
     Closed(Reset),
@@ -89,7 +86,10 @@ where
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    sender.trailers(&trailers).map_err(PumpError::Trailers)?;
+                    within(rules.credit_stall, sender.trailers(&trailers))
+                        .await
+                        .ok_or(PumpError::CreditStalled)?
+                        .map_err(PumpError::Closed)?;
                     return Ok(sent);
                 }
             }

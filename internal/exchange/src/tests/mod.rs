@@ -2,6 +2,7 @@
 
 mod bodies;
 mod rules;
+mod sockets;
 
 use std::sync::{Arc, Mutex, OnceLock};
 

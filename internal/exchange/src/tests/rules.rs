@@ -231,7 +231,7 @@ async fn trailers_end_their_direction() {
     agent.answers(b"", false);
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", "0".parse().unwrap());
-    agent.sender().trailers(&trailers).unwrap();
+    agent.sender().trailers(&trailers).await.unwrap();
     assert!(matches!(
         edge.receiver().recv().await,
         Ok(Event::Response(_))

@@ -1,0 +1,192 @@
+//! One WebSocket and one exchange, spliced: what comes out of either goes into
+//! the other.
+//!
+//! The edge splices the visitor's socket, the agent the target's. Both are the
+//! same work, so it is written here once, over messages that name no WebSocket
+//! library; the two crates adapt theirs. Fragments travel as they come under
+//! credit, and a message is never collected on the way.
+
+mod library;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use messages::{Reset, Teardown, cost};
+use tokio::time::timeout;
+
+use crate::{Event, Receiver, Sender};
+
+pub use library::{MAX_MESSAGE, Socket, derive_accept_key, generate_key};
+
+/// The largest piece a message is cut into: several streams share a link, and a
+/// large message must not hold the others up.
+pub const FRAGMENT: usize = 16 * 1024;
+
+/// How long the other side of a socket may take to answer a close before the
+/// connection is cut (RFC 6455, 7.1.1).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a WebSocket says, without naming a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A message; or a fragment of one, when `more` follow.
+    Message {
+        /// Its bytes; for text, valid UTF-8 over the whole message.
+        data: Bytes,
+        /// Text or binary; the same on every fragment.
+        text: bool,
+        /// Further fragments of this message follow.
+        more: bool,
+    },
+    /// A close frame (RFC 6455, 5.5.1). No code stands for an empty one.
+    Close {
+        /// 1000–1015 as registered, 3000–4999.
+        code: Option<u16>,
+        /// At most 123 bytes.
+        reason: String,
+    },
+}
+
+/// Why a socket can no longer be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SocketError {
+    /// The connection ended without a close frame.
+    #[error("the connection was lost")]
+    Lost,
+    /// The peer broke a rule; this close code tells it which (RFC 6455, 7.4.1).
+    #[error("{reason}")]
+    Broken {
+        /// 1002, 1007 or 1009.
+        code: u16,
+        /// For the close frame.
+        reason: &'static str,
+    },
+}
+
+/// How a splice ended, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spliced {
+    /// The socket closed first.
+    BySocket(Teardown),
+    /// The other end of the exchange closed first.
+    ByPeer(Teardown),
+    /// The way between them was lost.
+    Cut(Reset),
+}
+
+/// Carries messages both ways until either side ends, and passes the end on.
+/// Not cancel safe; dropping the future cuts both sides.
+pub async fn splice<S>(socket: S, mut sender: Sender, mut receiver: Receiver) -> Spliced
+where
+    S: Stream<Item = Result<Said, SocketError>> + Sink<Said, Error = SocketError> + Unpin,
+{
+    let (mut out, mut inp) = socket.split();
+    let ended = tokio::select! {
+        ended = read(&mut inp, &mut sender) => ended,
+        ended = write(&mut out, &mut receiver) => ended,
+    };
+    match &ended {
+        Spliced::BySocket(teardown) => {
+            sender.teardown(teardown);
+            receiver.satisfied();
+            close(&mut out, &mut inp, answer(teardown)).await;
+        }
+        Spliced::ByPeer(teardown) => {
+            sender.teardown(teardown);
+            close(&mut out, &mut inp, answer(teardown)).await;
+        }
+        Spliced::Cut(_) => close(&mut out, &mut inp, Some(bad_gateway())).await,
+    }
+    ended
+}
+
+/// Socket to exchange, until the socket ends.
+async fn read<S>(socket: &mut S, sender: &mut Sender) -> Spliced
+where
+    S: Stream<Item = Result<Said, SocketError>> + Unpin,
+{
+    loop {
+        let teardown = match socket.next().await {
+            Some(Ok(Said::Message { data, text, more })) => {
+                match sender.message(data, text, more).await {
+                    Ok(()) => continue,
+                    Err(reset) => return Spliced::Cut(reset),
+                }
+            }
+            Some(Ok(Said::Close { code, reason })) => Teardown::Close { code, reason },
+            Some(Err(SocketError::Broken { code, reason })) => Teardown::Close {
+                code: Some(code),
+                reason: reason.to_owned(),
+            },
+            Some(Err(SocketError::Lost)) | None => Teardown::Lost,
+        };
+        return Spliced::BySocket(teardown);
+    }
+}
+
+/// Exchange to socket, until the exchange ends. Credit is given back when the
+/// socket has taken a message.
+async fn write<S>(socket: &mut S, receiver: &mut Receiver) -> Spliced
+where
+    S: Sink<Said, Error = SocketError> + Unpin,
+{
+    loop {
+        match receiver.recv().await {
+            Ok(Event::Message { data, text, more }) => {
+                let cost = cost(data.len());
+                if socket
+                    .send(Said::Message { data, text, more })
+                    .await
+                    .is_err()
+                {
+                    return Spliced::BySocket(Teardown::Lost);
+                }
+                receiver.consumed(cost);
+            }
+            Ok(Event::Teardown(teardown)) => return Spliced::ByPeer(teardown),
+            Ok(_) => return Spliced::ByPeer(Teardown::Lost),
+            Err(reset) => return Spliced::Cut(reset),
+        }
+    }
+}
+
+/// The close frame that goes with a teardown. A connection that was lost without
+/// one is passed on as lost: the other side sees 1006, as it would without a
+/// tunnel.
+fn answer(teardown: &Teardown) -> Option<Said> {
+    match teardown {
+        Teardown::Close { code, reason } => Some(Said::Close {
+            code: *code,
+            reason: reason.clone(),
+        }),
+        Teardown::Lost => None,
+    }
+}
+
+/// RFC 6455's registry: a gateway got no valid answer.
+fn bad_gateway() -> Said {
+    Said::Close {
+        code: Some(1014),
+        reason: "the tunnel was lost".to_owned(),
+    }
+}
+
+/// Sends a last frame and waits a bounded time for the other side to finish.
+async fn close<S, R>(out: &mut S, inp: &mut R, last: Option<Said>)
+where
+    S: Sink<Said, Error = SocketError> + Unpin,
+    R: Stream<Item = Result<Said, SocketError>> + Unpin,
+{
+    let Some(last) = last else { return };
+    let closing = async {
+        // The peer may have closed already; then there is nothing to wait for.
+        if out.send(last).await.is_ok() {
+            while let Some(Ok(_)) = inp.next().await {}
+        }
+        drop(out.close().await);
+    };
+    if timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        tracing::debug!("a WebSocket did not answer its close frame");
+    }
+}
