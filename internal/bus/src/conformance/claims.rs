@@ -56,6 +56,12 @@ pub(super) async fn a_session_keeps_its_generation(stage: &Stage<'_>) {
     );
     let routes = b.finds(tunnel, &[(&a, 3)]).await;
     assert_eq!(routes[0].generation, generation);
+    let higher = Claim::exclusive(tunnel, session, 4).presenting(generation + 1000);
+    assert_eq!(
+        a.holds(higher).await,
+        generation,
+        "it cannot raise itself either"
+    );
 }
 
 /// The answer to its first link may have been lost, so that it presents nothing with its second.
