@@ -13,50 +13,69 @@ pub enum Drained {
     OutOfTime,
 }
 
-/// Runs `steps` for at most `grace` and logs how that ended.
+/// Runs `steps` for at most `grace` and logs how that ended. The steps return how much they had to leave behind.
 ///
-/// The steps get the one deadline that they all share. At the deadline their future is dropped: what was left ends with
-/// it, so they must own what they wait for. Cancel safe: dropping this drops the steps.
-pub async fn drain<F: Future<Output = ()>>(
+/// They get the one deadline that they all share. At the deadline their future is dropped: what was left ends with it, so
+/// they must own what they wait for. Cancel safe: dropping this drops the steps.
+pub async fn drain<F: Future<Output = usize>>(
     grace: Duration,
     steps: impl FnOnce(Instant) -> F,
 ) -> Drained {
     let begun = Instant::now();
     let deadline = begun + grace;
-    let outcome = timeout_at(deadline, steps(deadline)).await;
+    let left = timeout_at(deadline, steps(deadline)).await;
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if outcome.is_ok() {
-        tracing::info!(elapsed_ms, "drained: everything in flight has ended");
-        Drained::Cleanly
-    } else {
-        tracing::warn!(
+    match left {
+        Ok(0) => {
+            tracing::info!(elapsed_ms, "drained: everything in flight has ended");
+            return Drained::Cleanly;
+        }
+        Ok(left) => tracing::warn!(
             elapsed_ms,
-            "the grace period is over: what was still in flight has been cut"
-        );
-        Drained::OutOfTime
+            left,
+            "the grace period is over: what was left has been cut"
+        ),
+        Err(_) => tracing::warn!(
+            elapsed_ms,
+            "the grace period is over: what was left has been cut"
+        ),
     }
+    Drained::OutOfTime
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const GRACE: Duration = Duration::from_secs(30);
+
     #[tokio::test(start_paused = true)]
     async fn a_drain_ends_when_its_steps_have_ended() {
         let begun = Instant::now();
-        let drained = drain(Duration::from_secs(30), |_| {
-            tokio::time::sleep(Duration::from_secs(2))
-        })
-        .await;
-        assert_eq!(drained, Drained::Cleanly);
+        let steps = |_| async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            0
+        };
+        assert_eq!(drain(GRACE, steps).await, Drained::Cleanly);
         assert_eq!(begun.elapsed(), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_that_hangs_is_cut_at_its_grace_period() {
         let begun = Instant::now();
-        let drained = drain(Duration::from_secs(30), |_| std::future::pending()).await;
-        assert_eq!(drained, Drained::OutOfTime);
-        assert_eq!(begun.elapsed(), Duration::from_secs(30));
+        assert_eq!(
+            drain(GRACE, |_| std::future::pending()).await,
+            Drained::OutOfTime
+        );
+        assert_eq!(begun.elapsed(), GRACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_that_give_up_at_the_deadline_say_what_they_left() {
+        let steps = |deadline| async move {
+            tokio::time::sleep_until(deadline).await;
+            3
+        };
+        assert_eq!(drain(GRACE, steps).await, Drained::OutOfTime);
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod drain;
 pub mod exit;
 pub mod logging;
+pub mod resources;
 pub mod signals;
 pub mod workers;
 

@@ -4,7 +4,6 @@
 //! a worker ends with, a panic included, reaches whoever owns the [`Workers`].
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -28,25 +27,27 @@ pub struct Workers<T> {
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// Starts `count` threads named `worker-0`, `worker-1` … and runs `work(index)` on each.
+    /// Starts a thread for each seed, named `worker-0`, `worker-1` …, and runs `work(seed)` on it.
     ///
-    /// The future is made on its own thread, so it need not be `Send`.
+    /// A seed is what one worker owns alone, such as its listener. The future is made on its own thread, so it need not
+    /// be `Send`.
     ///
     /// # Errors
     /// When the operating system gives no thread. Threads that were started before run on; the caller should exit.
-    pub fn start<F, Fut>(count: NonZeroUsize, work: F) -> io::Result<Self>
+    pub fn start<S, F, Fut>(seeds: Vec<S>, work: F) -> io::Result<Self>
     where
-        F: Fn(usize) -> Fut + Send + Sync + 'static,
+        S: Send + 'static,
+        F: Fn(S) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = T>,
     {
         let work = Arc::new(work);
-        let (report, ends) = mpsc::channel(count.get());
-        for index in 0..count.get() {
+        let (report, ends) = mpsc::channel(seeds.len().max(1));
+        for (index, seed) in seeds.into_iter().enumerate() {
             let (work, report) = (Arc::clone(&work), report.clone());
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let end = run(index, &*work);
+                    let end = run(seed, &*work);
                     // Each worker reports once into a queue with room for all: the only failure is that nobody listens.
                     report.try_send((index, end)).ok();
                 })?;
@@ -60,9 +61,9 @@ impl<T: Send + 'static> Workers<T> {
     }
 }
 
-fn run<T, F, Fut>(index: usize, work: &F) -> WorkerEnd<T>
+fn run<S, T, F, Fut>(seed: S, work: &F) -> WorkerEnd<T>
 where
-    F: Fn(usize) -> Fut,
+    F: Fn(S) -> Fut,
     Fut: Future<Output = T>,
 {
     let runtime = match Builder::new_current_thread().enable_all().build() {
@@ -70,7 +71,7 @@ where
         Err(error) => return WorkerEnd::Broken(format!("no runtime: {error}")),
     };
     // Unwind safe: nothing of the work is looked at again after a panic.
-    match catch_unwind(AssertUnwindSafe(|| runtime.block_on(work(index)))) {
+    match catch_unwind(AssertUnwindSafe(|| runtime.block_on(work(seed)))) {
         Ok(value) => WorkerEnd::Returned(value),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -91,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_worker_runs_its_own_work_and_reports_its_end() {
-        let mut workers = Workers::start(NonZeroUsize::new(3).unwrap(), |index| async move {
+        let mut workers = Workers::start(vec![0, 1, 2], |index| async move {
             let not_send = Rc::new(index);
             tokio::task::yield_now().await;
             *not_send
@@ -109,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_in_a_worker_reaches_the_owner() {
         let mut workers: Workers<()> =
-            Workers::start(NonZeroUsize::MIN, |_| async { panic!("the roof") }).unwrap();
+            Workers::start(vec![()], |_| async { panic!("the roof") }).unwrap();
         let (_, end) = workers.next().await.unwrap();
         assert!(matches!(end, WorkerEnd::Broken(why) if why == "panicked: the roof"));
         assert!(workers.next().await.is_none());

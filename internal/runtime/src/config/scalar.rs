@@ -65,3 +65,21 @@ impl<T: Scalar> Visitor<'_> for Word<T> {
         Self::number(number)
     }
 }
+
+/// Gives types that are [`Scalar`] their serde halves: one word in, one word out. The caller's crate needs `serde`.
+#[macro_export]
+macro_rules! serde_as_a_word {
+    ($($kind:ty),+ $(,)?) => {$(
+        impl ::serde::Serialize for $kind {
+            fn serialize<S: ::serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $kind {
+            fn deserialize<D: ::serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                $crate::config::deserialize_scalar(from)
+            }
+        }
+    )+};
+}

@@ -11,6 +11,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::scalar::{Scalar, deserialize_scalar};
+use crate::logging::{LogFilter, LogFormat};
+use crate::serde_as_a_word;
 
 /// How many of something: 1 or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -178,34 +180,56 @@ impl Scalar for SocketAddr {
     const WANTED: &'static str = "an IP address and a port, such as 127.0.0.1:8080 or [::]:8080";
 }
 
-/// Gives a scalar type its serde half: one word in, one word out.
-macro_rules! serde_as_a_word {
-    ($($kind:ty),+ $(,)?) => {$(
-        impl Serialize for $kind {
-            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
-            }
-        }
+/// A rate or count that may be lifted: `None` is written `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountLimit(pub Option<NonZeroU32>);
 
-        impl<'de> Deserialize<'de> for $kind {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                deserialize_scalar(from)
-            }
+impl FromStr for CountLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("unlimited") {
+            return Ok(Self(None));
         }
-    )+};
+        text.parse().map(|Count(number)| Self(Some(number)))
+    }
 }
-serde_as_a_word!(
-    Period,
-    Size,
-    SizeLimit,
-    crate::logging::LogFormat,
-    crate::logging::LogFilter
-);
 
-/// A count is the one word that TOML can write without quotes.
+impl fmt::Display for CountLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => number.fmt(f),
+            None => f.write_str("unlimited"),
+        }
+    }
+}
+
+impl Scalar for CountLimit {
+    const WANTED: &'static str = "a whole number, 1 or more, or unlimited";
+    const NUMBER: bool = true;
+}
+
+serde_as_a_word!(Period, Size, SizeLimit, LogFormat, LogFilter);
+
+// Counts are the words that TOML can write without quotes.
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_u32(self.get())
+    }
+}
+
+impl Serialize for CountLimit {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Some(number) => to.serialize_u32(number.get()),
+            None => to.collect_str(self),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CountLimit {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        deserialize_scalar(from)
     }
 }
 
