@@ -1,0 +1,20 @@
+# What a developer types. The work is in scripts and in cargo; this file only gives it names.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
+
+build: ## both binaries, optimised: target/release/adit-server and target/release/adit
+	cargo build --release --locked --bin adit-server --bin adit
+
+demo: ## a server, a sample site and an agent in this terminal; Ctrl-C ends them
+	@cargo build --locked --bin adit-server --bin adit
+	@exec python3 deploy/demo/demo.py
+
+test: ## install what is missing, then format, clippy, documentation, tests
+	@.ci/test
+
+bench: ## the figures: requests a second, CPU and memory
+	@benches/run.sh
