@@ -183,8 +183,7 @@ impl Frame {
 
     /// Whether the sender's side of the stream ends with this frame without a Reset.
     pub fn is_end(&self) -> bool {
-        let ending = self.tag().map_or(Flags::NONE, Tag::ending);
-        self.flags.0 & ending.0 != 0
+        self.tag().is_some_and(|tag| tag.ends(self.flags))
     }
 
     /// What the frame takes from its stream's credit: payload + 64 for Body (trailers too) and `WsMessage`, inline body + 64

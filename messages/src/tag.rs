@@ -154,11 +154,13 @@ impl Tag {
         }
     }
 
-    /// The flags that end the sender's side of the stream on a frame of this tag; any one of them does.
-    pub(crate) const fn ending(self) -> Flags {
+    /// Whether a frame of this tag with these flags ends the sender's side of its stream. A teardown does in any case: it can
+    /// mean nothing else, and who forgets its flag must not leave a stream behind that never ends.
+    pub(crate) const fn ends(self, flags: Flags) -> bool {
         match self {
-            Self::Body => Flags(Flags::END.0 | Flags::TRAILERS.0),
-            Self::HttpRequest | Self::HttpResponse | Self::WsTeardown => Flags::END,
+            Self::Body => flags.contains(Flags::END) || flags.contains(Flags::TRAILERS),
+            Self::HttpRequest | Self::HttpResponse => flags.contains(Flags::END),
+            Self::WsTeardown => true,
             Self::Hello
             | Self::RegistrationRequest
             | Self::RegistrationResponse
@@ -169,7 +171,7 @@ impl Tag {
             | Self::Reset
             | Self::Ping
             | Self::Pong
-            | Self::Disconnect => Flags::NONE,
+            | Self::Disconnect => false,
         }
     }
 

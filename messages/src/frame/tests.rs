@@ -105,6 +105,10 @@ fn the_end_flag_ends_only_what_can_end() {
         !Frame::decode(raw(0x20, 0x01, 3, 4)).unwrap().is_end(),
         "a window ends nothing"
     );
+    assert!(
+        Frame::decode(raw(0x1b, 0, 3, 2)).unwrap().is_end(),
+        "a teardown is an end even without the flag"
+    );
 }
 
 #[test]
