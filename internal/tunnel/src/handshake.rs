@@ -1,0 +1,453 @@
+//! The conversation that makes a link of a transport, both ends of it.
+//!
+//! ```text
+//! server                              agent
+//!   Hello {nonce, domain, time} ──────►        is this the domain I want?
+//!         ◄────── RegistrationRequest          signed: nonce, and the host *I* dialled
+//!   whose is it? may it come in?
+//!   RegistrationResponse ─────────────►        is this my own label?
+//! ```
+//!
+//! The server speaks first, so that what the agent signs is fresh. The agent signs the host it was told to dial and never a name
+//! that the server claims, so a rogue server that relays a real one's Hello gets a signature that the real one refuses. Between
+//! proof and answer the server decides about admission: [`Claimant`] is that moment, as a type that must be answered.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use identity::{
+    Claims, Expectation, MAX_LIFETIME, Mode, SecretKey, VerifiedRegistration, VerifyError,
+    random_bytes, sign_registration, verify_registration,
+};
+use messages::{
+    DecodeError, Disconnect, Frame, FrameError, Granted, Hello, LinkLimits, Message, NodeId,
+    PROTOCOL_VERSION, RefusalCode, Refused, RegistrationResponse,
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Transport, TransportError};
+
+/// How long each side waits for the other's next word, by default.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Frames of unknown kinds that are skipped while waiting for a word; a later version may send some, a hostile peer many.
+const MAX_SKIPPED: usize = 16;
+
+/// What went wrong before a word of the conversation was understood.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The other side said nothing, or took nothing, in time.
+    #[error("nothing came in time")]
+    TimedOut,
+    /// The other side closed the connection.
+    #[error("the connection was closed")]
+    Closed,
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Bytes that are no frame.
+    #[error("malformed frame: {0}")]
+    Frame(#[from] FrameError),
+    /// A frame that is no message.
+    #[error("malformed message: {0}")]
+    Decode(#[from] DecodeError),
+    /// A message, but not the one whose turn it is.
+    #[error("a message out of turn")]
+    OutOfTurn,
+    /// The other side says goodbye instead.
+    #[error("the other side disconnects: {}", .0.reason)]
+    Disconnected(Disconnect),
+}
+
+// The server's end.
+
+/// What a server says of itself, and whom it lets claim it.
+#[derive(Clone, Copy)]
+pub struct ServerTerms<'a> {
+    /// This process.
+    pub node: NodeId,
+    /// Under which tunnels are published.
+    pub domain: &'a str,
+    /// The server's clock, seconds since 1970: signatures are dated by it.
+    pub time: u64,
+    /// What links are held to.
+    pub limits: &'a LinkLimits,
+    /// Whether this host is a name of this server, for this peer: its domain, a connect name, or loopback from loopback.
+    pub accepts_audience: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The TLS exporter value, where TLS ends in this process: then the signature must carry it.
+    pub channel: Option<&'a str>,
+    /// How long the agent may take for its answer, and for taking ours: [`HANDSHAKE_TIMEOUT`] unless configured.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for ServerTerms<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTerms")
+            .field("node", &self.node)
+            .field("domain", &self.domain)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why nobody was admitted. The agent has been told what it could be told.
+#[derive(Debug, thiserror::Error)]
+pub enum GreetError {
+    /// It did not answer, or not in the protocol.
+    #[error("no registration: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// It answered and proved nothing.
+    #[error("registration refused: {0}")]
+    Unproven(#[from] VerifyError),
+    /// It speaks no version that is spoken here.
+    #[error("registration refused: the agent speaks versions {0:?}, not {PROTOCOL_VERSION}")]
+    Version(Vec<u8>),
+}
+
+/// Somebody who has proved a key and waits for an answer.
+#[derive(Debug)]
+#[must_use = "an agent that has proved its key waits for `grant` or `refuse`"]
+pub struct Claimant<'t, T> {
+    transport: &'t mut T,
+    registration: VerifiedRegistration,
+    timeout: Duration,
+}
+
+/// Greets whoever connected and hears their proof. The nonce is drawn here, for this link alone.
+///
+/// # Errors
+/// No valid registration came in [`ServerTerms::timeout`]. The agent has got a refusal where there was anything to refuse.
+///
+/// # Cancel safety
+/// Not cancel safe: drop the transport with the future.
+pub async fn greet<'t, T: Transport>(
+    transport: &'t mut T,
+    terms: &ServerTerms<'_>,
+) -> Result<Claimant<'t, T>, GreetError> {
+    let started = Instant::now();
+    let deadline = started + terms.timeout;
+    let nonce = random_bytes();
+    say(transport, terms.hello(nonce).encode(), deadline).await?;
+    let heard = hear(transport, deadline)
+        .await
+        .and_then(|message| match message {
+            Message::RegistrationRequest(jws) => Ok(jws),
+            _ => Err(HandshakeError::OutOfTurn),
+        });
+    let judged = match heard {
+        Ok(jws) => terms.judge(&jws, &nonce, started.elapsed()),
+        Err(error) => Err(error.into()),
+    };
+    match judged {
+        Ok(registration) => Ok(Claimant {
+            transport,
+            registration,
+            timeout: terms.timeout,
+        }),
+        Err(error) => {
+            if let Some(refused) = error.refusal() {
+                // Best effort: the reason for closing stays the error above.
+                let answer = RegistrationResponse::Refused(refused).encode();
+                drop(say(transport, answer, deadline).await);
+            }
+            Err(error)
+        }
+    }
+}
+
+impl ServerTerms<'_> {
+    fn hello(&self, nonce: [u8; 32]) -> Hello {
+        Hello {
+            nonce,
+            node: self.node,
+            domain: self.domain.to_owned(),
+            time: self.time,
+            versions: vec![PROTOCOL_VERSION],
+            limits: self.limits.clone(),
+        }
+    }
+
+    fn judge(
+        &self,
+        jws: &Bytes,
+        nonce: &[u8; 32],
+        since: Duration,
+    ) -> Result<VerifiedRegistration, GreetError> {
+        let expectation = Expectation {
+            audiences: &self.accepts_audience,
+            nonce,
+            now: self.time.saturating_add(since.as_secs()),
+            channel: self.channel,
+        };
+        let registration = verify_registration(jws, &expectation)?;
+        let versions = &registration.claims().versions;
+        if !versions.contains(&PROTOCOL_VERSION) {
+            return Err(GreetError::Version(versions.clone()));
+        }
+        Ok(registration)
+    }
+}
+
+impl<T: Transport> Claimant<'_, T> {
+    /// What was proved.
+    pub fn registration(&self) -> &VerifiedRegistration {
+        &self.registration
+    }
+
+    /// Admits the agent. The transport is a link now: [`drive`](crate::drive) it.
+    ///
+    /// # Errors
+    /// The agent is gone, or does not take the answer in time.
+    pub async fn grant(self, granted: Granted) -> Result<VerifiedRegistration, HandshakeError> {
+        self.answer(RegistrationResponse::Granted(granted)).await
+    }
+
+    /// Turns the agent away, with a code for it and a sentence for its owner.
+    ///
+    /// # Errors
+    /// The agent is gone, or does not take the answer in time.
+    pub async fn refuse(self, refused: Refused) -> Result<(), HandshakeError> {
+        self.answer(RegistrationResponse::Refused(refused))
+            .await
+            .map(drop)
+    }
+
+    async fn answer(
+        self,
+        response: RegistrationResponse,
+    ) -> Result<VerifiedRegistration, HandshakeError> {
+        // Admission may have asked a directory, so the time for the answer begins now.
+        say(
+            self.transport,
+            response.encode(),
+            Instant::now() + self.timeout,
+        )
+        .await?;
+        Ok(self.registration)
+    }
+}
+
+impl GreetError {
+    /// What the agent is told; nothing where nobody is listening.
+    fn refusal(&self) -> Option<Refused> {
+        let code = match self {
+            Self::Unproven(error) => error.refusal(),
+            Self::Version(_) => RefusalCode::UnsupportedVersion,
+            Self::Handshake(error) => match error {
+                HandshakeError::Frame(FrameError::TooLarge { .. })
+                | HandshakeError::Transport(TransportError::TooLarge { .. }) => {
+                    RefusalCode::TooLarge
+                }
+                HandshakeError::Frame(_)
+                | HandshakeError::Decode(_)
+                | HandshakeError::OutOfTurn => RefusalCode::BadRequest,
+                HandshakeError::TimedOut
+                | HandshakeError::Closed
+                | HandshakeError::Transport(_)
+                | HandshakeError::Disconnected(_) => return None,
+            },
+        };
+        Some(Refused {
+            code,
+            message: self.to_string(),
+            retry_after_ms: None,
+        })
+    }
+}
+
+// The agent's end.
+
+/// What an agent asks for.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The host that was dialled, as it was configured: [`Endpoint::audience`](crate::ws::Endpoint::audience).
+    pub audience: String,
+    /// The only domain to register under, if the agent's owner pinned one.
+    pub expect_domain: Option<String>,
+    /// Which further tunnel of the key.
+    pub name: Option<String>,
+    /// Random for each agent process.
+    pub session: [u8; 16],
+    /// What the session's first link was granted.
+    pub generation: Option<u64>,
+    /// Alone, or pooled with other sessions.
+    pub mode: Mode,
+    /// What the agent calls itself: at most 128 printable ASCII characters.
+    pub agent: String,
+    /// The TLS exporter value: [`Connected::channel`](crate::ws::Connected::channel).
+    pub channel: Option<String>,
+    /// How long the server may take for each of its words: [`HANDSHAKE_TIMEOUT`] unless configured.
+    pub timeout: Duration,
+}
+
+/// Why the agent has no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// The server did not answer, or not in the protocol.
+    #[error("no registration: {0}")]
+    Handshake(#[from] HandshakeError),
+    /// No version in common.
+    #[error(
+        "the server speaks versions {0:?}, this agent {PROTOCOL_VERSION}; update the older of the two"
+    )]
+    Version(Vec<u8>),
+    /// The server publishes under another domain than the one pinned. Nothing was signed.
+    #[error(
+        "the server publishes under {got:?}, but {expected:?} is expected; this may not be your server"
+    )]
+    WrongDomain {
+        /// The pin.
+        expected: String,
+        /// What Hello says.
+        got: String,
+    },
+    /// The server said no.
+    #[error("the server refused: {} ({:?})", .0.message, .0.code.as_str())]
+    Refused(Refused),
+    /// The server said yes to something that is not this agent's.
+    #[error(
+        "the server granted {got:?}, but this key's name there is {own:?}; do not trust this server"
+    )]
+    ForeignGrant {
+        /// What this key and name come to under the server's domain.
+        own: String,
+        /// What was granted.
+        got: String,
+    },
+}
+
+/// Registers on a fresh transport. On success the transport is a link: [`drive`](crate::drive) it.
+///
+/// # Errors
+/// See [`RegisterError`]. The transport is of no use then; drop it.
+///
+/// # Cancel safety
+/// Not cancel safe: drop the transport with the future.
+pub async fn register<T: Transport>(
+    transport: &mut T,
+    key: &SecretKey,
+    wish: &Registration,
+) -> Result<Granted, RegisterError> {
+    let Message::Hello(hello) = hear(transport, Instant::now() + wish.timeout).await? else {
+        return Err(HandshakeError::OutOfTurn.into());
+    };
+    wish.check(&hello)?;
+    let jws = sign_registration(key, &wish.claims(&hello));
+    let deadline = Instant::now() + wish.timeout;
+    say(transport, Frame::registration_request(jws.into()), deadline).await?;
+    match hear(transport, deadline).await? {
+        Message::RegistrationResponse(RegistrationResponse::Granted(granted)) => {
+            wish.check_grant(key, &hello, &granted)?;
+            Ok(granted)
+        }
+        Message::RegistrationResponse(RegistrationResponse::Refused(mut refused)) => {
+            refused.message = printable(&refused.message);
+            Err(RegisterError::Refused(refused))
+        }
+        _ => Err(HandshakeError::OutOfTurn.into()),
+    }
+}
+
+impl Registration {
+    fn check(&self, hello: &Hello) -> Result<(), RegisterError> {
+        if !hello.versions.contains(&PROTOCOL_VERSION) {
+            return Err(RegisterError::Version(hello.versions.clone()));
+        }
+        match &self.expect_domain {
+            Some(expected) if !expected.eq_ignore_ascii_case(&hello.domain) => {
+                Err(RegisterError::WrongDomain {
+                    expected: expected.clone(),
+                    got: hello.domain.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Dated by the server's clock, so that a device without one can register.
+    fn claims(&self, hello: &Hello) -> Claims {
+        Claims {
+            aud: self.audience.clone(),
+            nonce: hello.nonce,
+            iat: hello.time,
+            exp: hello.time.saturating_add(MAX_LIFETIME),
+            name: self.name.clone(),
+            session: data_encoding::HEXLOWER.encode(&self.session),
+            generation: self.generation,
+            mode: self.mode,
+            agent: self.agent.clone(),
+            versions: vec![PROTOCOL_VERSION],
+            policy: None,
+            channel: self.channel.clone(),
+        }
+    }
+
+    fn check_grant(
+        &self,
+        key: &SecretKey,
+        hello: &Hello,
+        granted: &Granted,
+    ) -> Result<(), RegisterError> {
+        let label = key.public().label(self.name.as_deref());
+        let hostname = format!("{label}.{}", hello.domain);
+        let url = granted.url.parse::<http::Uri>().ok();
+        let url_host = url.as_ref().and_then(http::Uri::host);
+        if granted.tunnel == label && granted.hostname == hostname && url_host == Some(&hostname) {
+            return Ok(());
+        }
+        let got = format!("{} at {}", granted.tunnel, granted.url);
+        Err(RegisterError::ForeignGrant { own: hostname, got })
+    }
+}
+
+// What both ends do.
+
+async fn say<T: Transport>(
+    transport: &mut T,
+    frame: Frame,
+    deadline: Instant,
+) -> Result<(), HandshakeError> {
+    Ok(timeout_at(deadline, transport.send(frame))
+        .await
+        .map_err(|_| HandshakeError::TimedOut)??)
+}
+
+async fn hear<T: Transport>(
+    transport: &mut T,
+    deadline: Instant,
+) -> Result<Message, HandshakeError> {
+    for _ in 0..=MAX_SKIPPED {
+        let next = timeout_at(deadline, transport.next())
+            .await
+            .map_err(|_| HandshakeError::TimedOut)?;
+        let frame = Frame::decode(next.ok_or(HandshakeError::Closed)??)?;
+        match Message::decode(&frame) {
+            Ok(Message::Disconnect(mut disconnect)) => {
+                disconnect.reason = printable(&disconnect.reason);
+                return Err(HandshakeError::Disconnected(disconnect));
+            }
+            Err(DecodeError::Unknown(tag)) => {
+                tracing::debug!(tag, "skipped a frame of an unknown kind");
+            }
+            other => return Ok(other?),
+        }
+    }
+    Err(HandshakeError::OutOfTurn)
+}
+
+/// A stranger's sentence as it may be shown: without the control characters that a terminal obeys.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! The agent's side of getting a transport: look up, connect, TLS, upgrade.
+//!
+//! Four hops can fail, in four ways that a person mends in different places, so each has its own error that names the hop, says
+//! what happened and where to look.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use http::header::{LOCATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ProtocolVersion};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::Error as WsError;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_util::either::Either;
+
+use super::{
+    CONNECT_PATH, Counted, Endpoint, SUBPROTOCOL, TlsError, WebSocket, client_config, config,
+};
+
+/// What an agent's link runs over: TCP, or TLS over TCP.
+pub type Socket = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// Longest time for each hop: look-up, TCP, TLS, upgrade. Default 10 s.
+    pub timeout: Duration,
+    /// TLS for `https` endpoints, from [`client_config`]; `None` loads the machine's authorities at each connection.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// The `User-Agent` of the upgrade request. Default `adit-agent/` and the version.
+    pub user_agent: HeaderValue,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            tls: None,
+            user_agent: HeaderValue::from_static(concat!("adit-agent/", env!("CARGO_PKG_VERSION"))),
+        }
+    }
+}
+
+/// A transport that is ready for the handshake.
+#[derive(Debug)]
+pub struct Connected {
+    /// The open WebSocket.
+    pub transport: WebSocket<Socket>,
+    /// The address that answered.
+    pub peer: SocketAddr,
+    /// What binds a registration to this TLS connection (RFC 9266 in spirit: 32 exported bytes as base64url); `None` without TLS 1.3.
+    pub channel: Option<String>,
+}
+
+/// Where getting a connection failed, and what to look at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// DNS.
+    #[error("cannot look up {host}: {source}; check the name, and this machine's DNS")]
+    Lookup {
+        /// The host that was asked for.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// TCP.
+    #[error(
+        "cannot connect to {endpoint}: {source}; check that adit-server listens there and no firewall is between"
+    )]
+    Connect {
+        /// The server.
+        endpoint: Endpoint,
+        /// Of the last address that was tried.
+        source: io::Error,
+    },
+    /// The certificate authorities cannot be loaded.
+    #[error(transparent)]
+    Authorities(#[from] TlsError),
+    /// TLS.
+    #[error("no TLS with {endpoint}: {source}; {}", tls_hint(source))]
+    Tls {
+        /// The server.
+        endpoint: Endpoint,
+        /// What TLS objects to.
+        source: io::Error,
+    },
+    /// HTTP answered something else than an upgrade.
+    #[error("{endpoint} answered {status} instead of opening a tunnel; {}", status_hint(*status, location.as_deref()))]
+    Refused {
+        /// The server.
+        endpoint: Endpoint,
+        /// What it answered.
+        status: StatusCode,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+        /// Where it redirects to. Not followed: the audience is the host that was asked for.
+        location: Option<String>,
+    },
+    /// What answered does not speak the protocol.
+    #[error(
+        "{endpoint} does not speak {SUBPROTOCOL}: {reason}; check that it is an adit-server and that no proxy rewrites upgrades"
+    )]
+    Upgrade {
+        /// The server.
+        endpoint: Endpoint,
+        /// Which rule was broken.
+        reason: String,
+    },
+    /// A hop took too long.
+    #[error("{endpoint} did not answer in {} s while {hop}; check the address, and firewalls that swallow packets", after.as_secs_f32())]
+    TimedOut {
+        /// The server.
+        endpoint: Endpoint,
+        /// What was being done.
+        hop: &'static str,
+        /// The limit.
+        after: Duration,
+    },
+}
+
+impl ConnectError {
+    /// When the server wants to be asked again, if it said so (RFC 9110 section 10.2.3, in seconds).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// Opens a WebSocket to the server's connect path.
+///
+/// # Errors
+/// The hop that failed. All of them may pass with time; none is retried here.
+///
+/// # Cancel safety
+/// Dropping the future closes whatever was open.
+pub async fn connect(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<Connected, ConnectError> {
+    let within = Hops {
+        endpoint,
+        limit: options.timeout,
+    };
+    let addresses = within
+        .time("looking up its name", look_up(endpoint))
+        .await?;
+    let (tcp, peer) = within.time("connecting", dial(endpoint, addresses)).await?;
+    let (socket, channel) = if endpoint.is_tls() {
+        let tls = within
+            .time("agreeing on TLS", secure(endpoint, options, tcp))
+            .await?;
+        let channel = exported(&tls);
+        (Either::Right(tls), channel)
+    } else {
+        (Either::Left(tcp), None)
+    };
+    let transport = within
+        .time("opening the WebSocket", upgrade(endpoint, options, socket))
+        .await?;
+    Ok(Connected {
+        transport,
+        peer,
+        channel,
+    })
+}
+
+/// Holds each hop to the time it may take.
+struct Hops<'a> {
+    endpoint: &'a Endpoint,
+    limit: Duration,
+}
+
+impl Hops<'_> {
+    async fn time<T>(
+        &self,
+        hop: &'static str,
+        work: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        timeout(self.limit, work).await.unwrap_or_else(|_| {
+            Err(ConnectError::TimedOut {
+                endpoint: self.endpoint.clone(),
+                hop,
+                after: self.limit,
+            })
+        })
+    }
+}
+
+async fn look_up(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Some(ip) = endpoint.ip() {
+        return Ok(vec![SocketAddr::new(ip, endpoint.port())]);
+    }
+    let host = endpoint.audience();
+    let found = lookup_host((host.as_str(), endpoint.port()))
+        .await
+        .map(Iterator::collect::<Vec<_>>);
+    let addresses = match found {
+        Ok(addresses) => addresses,
+        Err(source) => return Err(ConnectError::Lookup { host, source }),
+    };
+    if addresses.is_empty() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        return Err(ConnectError::Lookup { host, source });
+    }
+    Ok(addresses)
+}
+
+/// After how long the next address is tried beside those that have not answered (RFC 8305 section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Connects to the first address that answers. All are tried, in the resolver's order, each a moment after the one before.
+async fn dial(
+    endpoint: &Endpoint,
+    addresses: Vec<SocketAddr>,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let mut waiting = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    loop {
+        attempts.extend(waiting.next().map(dial_one));
+        tokio::select! {
+            biased;
+            attempt = attempts.next() => match attempt {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(error)) => last = error,
+                None => return Err(ConnectError::Connect { endpoint: endpoint.clone(), source: last }),
+            },
+            () = sleep(ATTEMPT_DELAY), if waiting.len() > 0 => {}
+        }
+    }
+}
+
+async fn dial_one(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
+    let tcp = TcpStream::connect(address).await?;
+    // Frames are small and are batched here already: Nagle would add 40 ms to each round trip.
+    tcp.set_nodelay(true)?;
+    Ok((tcp, address))
+}
+
+async fn secure(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let config = match &options.tls {
+        Some(config) => Arc::clone(config),
+        None => client_config(None)?,
+    };
+    let failed = |source| ConnectError::Tls {
+        endpoint: endpoint.clone(),
+        source,
+    };
+    let name = ServerName::try_from(endpoint.audience())
+        .map_err(|error| failed(io::Error::other(error)))?;
+    TlsConnector::from(config)
+        .connect(name, tcp)
+        .await
+        .map_err(failed)
+}
+
+/// The TLS exporter value (RFC 8446 section 7.5) that a registration claims as its channel. Only TLS 1.3 binds it to the whole handshake.
+fn exported(tls: &TlsStream<TcpStream>) -> Option<String> {
+    let (_, connection) = tls.get_ref();
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    let value = connection
+        .export_keying_material([0; 32], super::CHANNEL_LABEL, None)
+        .ok()?;
+    Some(BASE64URL_NOPAD.encode(&value))
+}
+
+async fn upgrade(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+    socket: Socket,
+) -> Result<WebSocket<Socket>, ConnectError> {
+    let broken = |error: WsError| not_upgraded(endpoint, error);
+    let mut request = request(endpoint).map_err(broken)?;
+    request
+        .headers_mut()
+        .insert(USER_AGENT, options.user_agent.clone());
+    let socket = Counted::new(socket);
+    // Boxed: the library's handshake is large, and this future is part of many others.
+    let (socket, _) = Box::pin(client_async_with_config(request, socket, Some(config())))
+        .await
+        .map_err(broken)?;
+    Ok(WebSocket::new(socket))
+}
+
+fn request(endpoint: &Endpoint) -> Result<Request<()>, WsError> {
+    // The scheme is only looked at, not acted on: TLS is in place already.
+    let mut request =
+        format!("ws://{}{CONNECT_PATH}", endpoint.authority()).into_client_request()?;
+    request.headers_mut().insert(
+        SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
+    Ok(request)
+}
+
+fn not_upgraded(endpoint: &Endpoint, error: WsError) -> ConnectError {
+    let endpoint = endpoint.clone();
+    match error {
+        WsError::Http(response) => refused(endpoint, &response),
+        WsError::Io(source) => ConnectError::Upgrade {
+            endpoint,
+            reason: format!("the connection failed: {source}"),
+        },
+        other => ConnectError::Upgrade {
+            endpoint,
+            reason: other.to_string(),
+        },
+    }
+}
+
+fn refused<B>(endpoint: Endpoint, response: &Response<B>) -> ConnectError {
+    let text = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    ConnectError::Refused {
+        endpoint,
+        status: response.status(),
+        retry_after: text(RETRY_AFTER)
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
+        location: text(LOCATION).map(str::to_owned),
+    }
+}
+
+fn status_hint(status: StatusCode, location: Option<&str>) -> String {
+    match (status.as_u16(), location) {
+        (300..=399, Some(location)) => {
+            format!("it redirects to {location:?}: give that server instead")
+        }
+        (400 | 426, _) => {
+            "a proxy in between may not pass WebSocket upgrades on, or the versions differ"
+                .to_owned()
+        }
+        (401 | 403 | 407, _) => {
+            "something in front of the server wants a login or blocks this address".to_owned()
+        }
+        (404, _) => {
+            "no adit-server is there, or it does not know itself by this host name".to_owned()
+        }
+        (429, _) => {
+            "too many connections came from this address; it will be tried again".to_owned()
+        }
+        (500..=599, _) => {
+            "the server or a proxy in front of it is not ready; it will be tried again".to_owned()
+        }
+        _ => "check that it is an adit-server".to_owned(),
+    }
+}
+
+fn tls_hint(error: &io::Error) -> &'static str {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "check the host name and the server's certificate, or give the CA file of a private authority"
+        }
+        Some(rustls::Error::InvalidMessage(_)) => "does the server speak plain http on this port?",
+        _ => "check that this port speaks TLS",
+    }
+}
