@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+/// What steps may take beyond the deadline: a goodbye on each connection that is cut, all at once.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -15,15 +18,16 @@ pub enum Drained {
 
 /// Runs `steps` for at most `grace` and logs how that ended. The steps return how much they had to leave behind.
 ///
-/// They get the one deadline that they all share. At the deadline their future is dropped: what was left ends with it, so
-/// they must own what they wait for. Cancel safe: dropping this drops the steps.
+/// They get the one deadline that they all share, and a moment more to say goodbye to what they cut at it. Then their
+/// future is dropped: what was left ends with it, so they must own what they wait for. Cancel safe: dropping this drops
+/// the steps.
 pub async fn drain<F: Future<Output = usize>>(
     grace: Duration,
     steps: impl FnOnce(Instant) -> F,
 ) -> Drained {
     let begun = Instant::now();
     let deadline = begun + grace;
-    let left = timeout_at(deadline, steps(deadline)).await;
+    let left = timeout_at(deadline + LAST_WORDS, steps(deadline)).await;
     let elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match left {
         Ok(0) => {
@@ -67,7 +71,7 @@ mod tests {
             drain(GRACE, |_| std::future::pending()).await,
             Drained::OutOfTime
         );
-        assert_eq!(begun.elapsed(), GRACE);
+        assert_eq!(begun.elapsed(), GRACE + LAST_WORDS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,66 @@
+//! `adit-server`: arguments to configuration to `run`, and how that ended to an exit code.
+
+mod args;
+mod listeners;
+mod node;
+mod pages;
+mod serve;
+mod settings;
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use runtime::Exit;
+use runtime::config::{ConfigError, Loaded, to_toml};
+use tokio::runtime::Builder;
+
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::settings::Settings;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help and version come this way too, on stdout. Whether they could be written changes nothing.
+            usage.print().ok();
+            return if usage.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            }
+            .into();
+        }
+    };
+    match run(cli) {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => {
+            writeln!(io::stderr(), "{}", runtime::exit::last_words(&error)).ok();
+            let misconfigured = error.downcast_ref::<ConfigError>().is_some();
+            if misconfigured {
+                Exit::Config
+            } else {
+                Exit::Failure
+            }
+            .into()
+        }
+    }
+}
+
+fn run(mut cli: Cli) -> anyhow::Result<()> {
+    let command = cli.command.take();
+    let loaded = settings::checked(cli.layers(env::vars_os())?.load()?)?;
+    match command {
+        None => serve::run(&loaded),
+        Some(Command::Config(ConfigCommand::Check)) => check(&loaded),
+    }
+}
+
+/// Prints what is in force, when all of it can be used.
+fn check(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(node::try_fleet(loaded))?;
+    io::stdout().write_all(to_toml(&loaded.settings)?.as_bytes())?;
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! One node: both halves on one bus, and the way they leave together.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bus::{Content, Delivery, Directory, Envelope, Inbox};
+use edge::Edge;
+use messages::NodeId;
+use runtime::config::Loaded;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+use uplink::Uplink;
+
+use crate::pages::Pages;
+use crate::settings::{PublicUrl, Settings};
+
+/// How often the directory's lease is renewed.
+const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Both halves of a server process.
+pub(crate) struct Node {
+    pub(crate) edge: Arc<Edge>,
+    uplink: Arc<Uplink>,
+    fleet: bus::Node,
+    /// From here on the node is not ready for new visitors.
+    leaving: CancellationToken,
+}
+
+impl Node {
+    /// Joins the fleet and puts both halves on its bus.
+    ///
+    /// # Errors
+    /// When the bus cannot be joined, or the system has no randomness.
+    pub(crate) async fn join(
+        loaded: &Loaded<Settings>,
+        public: &PublicUrl,
+    ) -> anyhow::Result<Self> {
+        let settings = &loaded.settings;
+        let inbox = Arc::new(NodeInbox::default());
+        let fleet = fleet(loaded, inbox.clone()).await?;
+        let leaving = CancellationToken::new();
+        let uplink = Uplink::new(
+            settings.uplink(public),
+            fleet.bus.clone(),
+            fleet.directory.clone(),
+        );
+        let pages = Arc::new(Pages::new(public, leaving.clone(), uplink.clone()));
+        let edge = Edge::new(
+            settings.edge(),
+            fleet.bus.clone(),
+            fleet.directory.clone(),
+            pages,
+        );
+        // Nothing is delivered before both are set: no agent and no visitor has been let in yet.
+        inbox.uplink.set(uplink.clone()).ok();
+        inbox.edge.set(edge.clone()).ok();
+        Ok(Self {
+            edge,
+            uplink,
+            fleet,
+            leaving,
+        })
+    }
+
+    /// Renews the directory's lease for as long as it is polled.
+    pub(crate) async fn keep_lease(&self) {
+        let directory: &dyn Directory = &*self.fleet.directory;
+        let mut ticks = interval(LEASE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held = true;
+        loop {
+            ticks.tick().await;
+            let renewed = directory.renew().await;
+            match &renewed {
+                Err(error) if held => {
+                    tracing::warn!(%error, "cannot renew the directory's lease; trying each second");
+                }
+                Ok(()) if !held => tracing::info!("the directory's lease is renewed again"),
+                Ok(()) | Err(_) => {}
+            }
+            held = renewed.is_ok();
+        }
+    }
+
+    /// Leaves: not ready; new visitors are served for `delay` still, then `stop_accepting` is cancelled; agents are told
+    /// to go and what is in flight ends; then the bus. Returns how much was left at the deadline and cut.
+    ///
+    /// The agents stay through the delay: in a fleet of one there is no other node that could serve their tunnels.
+    pub(crate) async fn leave(
+        &self,
+        delay: Duration,
+        stop_accepting: &CancellationToken,
+        deadline: Instant,
+    ) -> usize {
+        self.leaving.cancel();
+        self.edge.leave();
+        sleep(delay).await;
+        stop_accepting.cancel();
+        let (links, visitors) =
+            tokio::join!(self.uplink.drain(deadline), self.edge.drain(deadline));
+        self.fleet.leave().await;
+        // An exchange that was cut had an end on each side: the larger count has them all.
+        links.max(visitors)
+    }
+}
+
+/// Whether the fleet of these settings can be joined; leaves it at once.
+///
+/// # Errors
+/// As [`Node::join`].
+pub(crate) async fn try_fleet(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
+    fleet(loaded, Arc::new(NodeInbox::default()))
+        .await?
+        .leave()
+        .await;
+    Ok(())
+}
+
+async fn fleet(loaded: &Loaded<Settings>, inbox: Arc<NodeInbox>) -> anyhow::Result<bus::Node> {
+    let fleet = bus::connect(loaded.settings.bus.expose(), random_id()?, inbox).await;
+    Ok(fleet.map_err(|error| loaded.fault("bus", error.to_string()))?)
+}
+
+fn random_id() -> anyhow::Result<NodeId> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).context("the system gives no random bytes for a node id")?;
+    Ok(NodeId(id))
+}
+
+/// The node's one inbox. It exists before the bus, and the halves after it.
+#[derive(Default)]
+struct NodeInbox {
+    edge: OnceLock<Arc<Edge>>,
+    uplink: OnceLock<Arc<Uplink>>,
+}
+
+impl Inbox for NodeInbox {
+    fn deliver(&self, delivery: Delivery) {
+        let (Some(edge), Some(uplink)) = (self.edge.get(), self.uplink.get()) else {
+            return;
+        };
+        match delivery {
+            Delivery::Envelope(envelope) if is_for_uplink(&envelope) => uplink.deliver(envelope),
+            Delivery::Envelope(envelope) => edge.deliver(envelope),
+            Delivery::Gap(node) | Delivery::Lost(node) => {
+                edge.lost(node);
+                uplink.node_lost(node);
+            }
+            Delivery::Superseded { tunnel, link, by } => uplink.superseded(tunnel, link, by),
+        }
+    }
+}
+
+fn is_for_uplink(envelope: &Envelope) -> bool {
+    match envelope.content {
+        Content::Open { .. } | Content::ToAgent { .. } => true,
+        Content::Accepted | Content::Nack(_) | Content::ToVisitor(_) => false,
+    }
+}

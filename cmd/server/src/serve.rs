@@ -1,0 +1,124 @@
+//! The life of the server: bind, join, work, drain.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use edge::Edge;
+use runtime::config::Loaded;
+use runtime::{Signals, WorkerEnd, Workers, logging, resources};
+use tokio::runtime::Builder;
+use tokio_util::sync::CancellationToken;
+
+use crate::listeners::{self, Listeners};
+use crate::node::Node;
+use crate::settings::{PublicUrl, Settings};
+
+/// Serves until a signal, then drains.
+///
+/// # Errors
+/// When it cannot begin, when a worker breaks, and when a second signal cuts the drain.
+pub(crate) fn run(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
+    let settings = &loaded.settings;
+    logging::start(settings.log.format, &settings.log.filter);
+    if let Err(error) = resources::raise_open_files() {
+        tracing::warn!(%error, "cannot raise the limit of open files: there may be room for fewer connections");
+    }
+    let listeners = listeners::bind(settings.listen.0, worker_count(settings))?;
+    let main = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no runtime")?;
+    main.block_on(async {
+        // Before anything that a signal should end in order.
+        let signals = Signals::listen().context("cannot handle signals")?;
+        let shutdown = CancellationToken::new();
+        tokio::select! {
+            end = serve(loaded, listeners, &shutdown) => end,
+            second = signals.until_forced(shutdown.clone()) => bail!("ended at once by a second signal ({second})"),
+        }
+    })
+}
+
+/// Only Linux deals the connections of a shared port out to all of its listeners.
+fn worker_count(settings: &Settings) -> usize {
+    let wanted = settings.workers.as_usize();
+    if wanted > 1 && !cfg!(target_os = "linux") {
+        tracing::warn!(
+            wanted,
+            "this system does not share a port among workers: running one"
+        );
+        return 1;
+    }
+    wanted
+}
+
+async fn serve(
+    loaded: &Loaded<Settings>,
+    listeners: Listeners,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let settings = &loaded.settings;
+    let Listeners { address, sockets } = listeners;
+    let derived = || PublicUrl::plain(&settings.domain, address.port());
+    let public = settings.public_url.clone().unwrap_or_else(derived);
+    let node = Node::join(loaded, &public).await?;
+
+    let stop_accepting = CancellationToken::new();
+    let finished = CancellationToken::new();
+    let seed = (node.edge.clone(), stop_accepting.clone(), finished.clone());
+    let mut workers = Workers::start(sockets, move |socket| {
+        let (edge, stop_accepting, finished) = seed.clone();
+        work(edge, socket, stop_accepting, finished)
+    })
+    .context("cannot start a worker")?;
+    tracing::info!(public = %public, workers = settings.workers.get(), "listening on http://{address}");
+
+    let life = async {
+        let broken = tokio::select! {
+            () = shutdown.cancelled() => None,
+            end = workers.next() => Some(broken(end)),
+        };
+        if let Some(error) = &broken {
+            tracing::error!("{error}: shutting down");
+        }
+        let (grace, delay) = (settings.grace.0, settings.drain_delay.0);
+        runtime::drain(grace, |deadline| {
+            node.leave(delay, &stop_accepting, deadline)
+        })
+        .await;
+        // A drain that was cut may not have come to this.
+        stop_accepting.cancel();
+        finished.cancel();
+        while workers.next().await.is_some() {}
+        broken.map_or(Ok(()), Err)
+    };
+    tokio::select! {
+        end = life => end,
+        () = node.keep_lease() => Ok(()),
+    }
+}
+
+/// One worker: accepts until told to stop, and keeps its runtime up until what it accepted has ended.
+async fn work(
+    edge: Arc<Edge>,
+    socket: TcpListener,
+    stop_accepting: CancellationToken,
+    finished: CancellationToken,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(socket)?;
+    edge.serve(listener, stop_accepting).await;
+    finished.cancelled().await;
+    Ok(())
+}
+
+/// No worker ends before it is told to.
+fn broken(end: Option<(usize, WorkerEnd<io::Result<()>>)>) -> anyhow::Error {
+    match end {
+        Some((index, WorkerEnd::Returned(Err(error)))) => anyhow!("worker {index} failed: {error}"),
+        Some((index, WorkerEnd::Broken(why))) => anyhow!("worker {index} {why}"),
+        Some((index, WorkerEnd::Returned(Ok(())))) => anyhow!("worker {index} ended by itself"),
+        None => anyhow!("all workers ended by themselves"),
+    }
+}

@@ -1,0 +1,109 @@
+//! What only the settings as a whole can show to be wrong.
+
+use runtime::config::{ConfigError, Loaded};
+
+use super::Settings;
+
+/// The smallest head that hyper will buffer, and the largest that fits a frame with what the edge adds to it.
+const MAX_HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=56 * 1024;
+
+/// The longest domain that leaves room for a label and its dot in a DNS name (RFC 1035, 2.3.4).
+const MAX_DOMAIN: usize = 253 - 53;
+
+/// More threads than any machine has use for: a typing error, not a wish.
+const MAX_WORKERS: u32 = 256;
+
+/// Checks what the fields' types cannot know, and fills in what follows from other fields.
+///
+/// # Errors
+/// The first fault, with its field and its cure.
+pub(crate) fn checked(mut loaded: Loaded<Settings>) -> Result<Loaded<Settings>, ConfigError> {
+    let fault = match first_fault(&loaded.settings) {
+        Some((field, problem)) => return Err(loaded.fault(field, problem)),
+        None => loaded.settings.derived_url(),
+    };
+    loaded.settings.public_url = fault;
+    Ok(loaded)
+}
+
+fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
+    let Settings {
+        visitors,
+        exchanges,
+        links,
+        admission,
+        ..
+    } = settings;
+    let timers = [
+        ("grace", settings.grace),
+        ("visitors.header_timeout", visitors.header_timeout),
+        ("visitors.idle_timeout", visitors.idle_timeout),
+        ("exchanges.head_timeout", exchanges.head_timeout),
+        ("exchanges.body_timeout", exchanges.body_timeout),
+        ("exchanges.write_stall", exchanges.write_stall),
+        ("links.ping_after", links.ping_after),
+        ("admission.handshake_timeout", admission.handshake_timeout),
+    ];
+    if let Some((field, _)) = timers.into_iter().find(|(_, period)| period.0.is_zero()) {
+        return Some((
+            field,
+            "a timer of no length would end everything at once; write 1s or more".to_owned(),
+        ));
+    }
+    let domain = settings.domain.as_str();
+    let headers = u32::try_from(messages::MAX_HEADERS).unwrap_or(u32::MAX);
+    let rules = [
+        (
+            domain.len() > MAX_DOMAIN,
+            "domain",
+            format!(
+                "the name leaves no room for a label; write one of at most {MAX_DOMAIN} characters"
+            ),
+        ),
+        (
+            settings
+                .public_url
+                .as_ref()
+                .is_some_and(|url| url.host != domain),
+            "public_url",
+            format!(
+                "its host is not the domain; write one with the host {domain}, or set domain too"
+            ),
+        ),
+        (
+            settings.workers.get() > MAX_WORKERS,
+            "workers",
+            format!("too many threads; write {MAX_WORKERS} or less"),
+        ),
+        (
+            settings.drain_delay >= settings.grace,
+            "drain_delay",
+            "it leaves nothing of the grace period; write less than grace".to_owned(),
+        ),
+        (
+            links.dead_after <= links.ping_after,
+            "links.dead_after",
+            "a link would be dead before its ping is answered; write more than links.ping_after"
+                .to_owned(),
+        ),
+        (
+            !MAX_HEAD.contains(&visitors.max_head.0),
+            "visitors.max_head",
+            "write a size from 8KiB to 56KiB".to_owned(),
+        ),
+        (
+            visitors.max_headers.get() > headers,
+            "visitors.max_headers",
+            format!("more than a frame carries; write {headers} or less"),
+        ),
+        (
+            u32::try_from(exchanges.window_budget.0).is_err(),
+            "exchanges.window_budget",
+            "write less than 4GiB".to_owned(),
+        ),
+    ];
+    rules
+        .into_iter()
+        .find(|(broken, ..)| *broken)
+        .map(|(_, field, problem)| (field, problem))
+}

@@ -1,0 +1,222 @@
+//! Names and addresses as an operator writes them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use http::Uri;
+use ipnet::IpNet;
+use runtime::config::Scalar;
+use runtime::serde_as_a_word;
+
+serde_as_a_word!(Listen, Domain, PublicUrl, Proxy, BusUrl);
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("{text:?} is not an address to listen on"))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for Listen {
+    const WANTED: &'static str = SocketAddr::WANTED;
+}
+
+/// A DNS name: lower case, without a port or the root's dot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Domain(String);
+
+impl Domain {
+    pub(crate) fn localhost() -> Self {
+        Self("localhost".to_owned())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Domain {
+    type Err = String;
+
+    /// Case says nothing in a DNS name, so it is no error.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(letter)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        // The last label of a name is never all digits: that is the form of an IP address, which has no names under it.
+        let top = name.rsplit('.').next().unwrap_or_default();
+        if name.len() <= 253
+            && name.split('.').all(label)
+            && !top.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            Ok(Self(name))
+        } else {
+            Err(format!("{text:?} is not a domain name"))
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Scalar for Domain {
+    const WANTED: &'static str = "a name such as tunnels.example, without scheme, port or wildcard";
+}
+
+/// How visitors reach the domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl {
+    pub(crate) https: bool,
+    pub(crate) host: String,
+    /// `None` is the scheme's own.
+    pub(crate) port: Option<u16>,
+}
+
+impl PublicUrl {
+    /// Plain HTTP straight to the listener.
+    pub(crate) fn plain(domain: &Domain, port: u16) -> Self {
+        Self {
+            https: false,
+            host: domain.0.clone(),
+            port: (port != 80).then_some(port),
+        }
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not such a URL");
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong()),
+        };
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.as_str().contains('@'))
+            .ok_or_else(wrong)?;
+        if uri.path() != "/" || uri.query().is_some() || text.contains('#') {
+            return Err(format!("{text:?} has more than scheme, host and port"));
+        }
+        let host = authority.host().to_ascii_lowercase();
+        let own_port = if https { 443 } else { 80 };
+        Ok(Self {
+            https,
+            host,
+            port: authority.port_u16().filter(|port| *port != own_port),
+        })
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}",
+            if self.https { "https" } else { "http" },
+            self.host
+        )?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl Scalar for PublicUrl {
+    const WANTED: &'static str =
+        "scheme, domain and port as visitors see them, such as https://tunnels.example";
+}
+
+/// A network whose forwarding headers are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proxy(pub(crate) IpNet);
+
+impl FromStr for Proxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let one = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse()
+            .or_else(|_| one())
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no IP address or network"))
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for Proxy {
+    const WANTED: &'static str = "an address such as 10.0.0.7 or a network such as 10.0.0.0/8";
+}
+
+/// What joins the nodes of a fleet. May hold a password: shown without it, and never logged.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct BusUrl(String);
+
+impl BusUrl {
+    pub(crate) fn memory() -> Self {
+        Self("memory".to_owned())
+    }
+
+    /// The URL with whatever secret is in it: for the bus alone.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BusUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BusUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.rsplit_once('@') {
+            Some((before, host)) => {
+                let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+                write!(f, "{scheme}://[hidden]@{host}")
+            }
+            None => f.write_str(&self.0),
+        }
+    }
+}
+
+impl fmt::Debug for BusUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Scalar for BusUrl {
+    const WANTED: &'static str = "memory";
+}

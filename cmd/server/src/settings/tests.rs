@@ -1,0 +1,145 @@
+//! The settings as a whole, and their agreement with the defaults of the two halves.
+
+use std::path::Path;
+
+use runtime::config::{Layers, to_toml};
+
+use super::*;
+
+fn from_flags(flags: &[(&str, &str)]) -> Result<Settings, String> {
+    let layers = flags.iter().fold(Layers::new(), |layers, (path, value)| {
+        layers.flag(path, "a flag", Some(value))
+    });
+    let settings = layers
+        .load()
+        .and_then(checked)
+        .map(|loaded| loaded.settings);
+    settings.map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_defaults_are_those_of_edge_and_uplink() {
+    let settings = from_flags(&[]).unwrap();
+    assert_eq!(
+        format!("{:?}", settings.edge()),
+        format!("{:?}", edge::Config::default())
+    );
+    let ours = settings.uplink(&PublicUrl::plain(&settings.domain, 80));
+    let theirs = uplink::Config::new("localhost");
+    assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+}
+
+#[test]
+fn the_public_url_follows_from_the_listener_unless_it_is_set() {
+    let url = |flags: &[_]| {
+        from_flags(flags)
+            .unwrap()
+            .public_url
+            .map(|url| url.to_string())
+    };
+    assert_eq!(url(&[]).unwrap(), "http://localhost:8080");
+    assert_eq!(
+        url(&[("listen", "0.0.0.0:80"), ("domain", "Adit.Example.")]).unwrap(),
+        "http://adit.example"
+    );
+    assert_eq!(url(&[("listen", "127.0.0.1:0")]), None);
+    let behind_a_proxy = [
+        ("domain", "adit.example"),
+        ("public_url", "https://ADIT.example:443/"),
+    ];
+    assert_eq!(url(&behind_a_proxy).unwrap(), "https://adit.example");
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_field_and_cure() {
+    let cases = [
+        (
+            &[("listen", "8080")][..],
+            "listen (from a flag): \"8080\" is not an address to listen on; write an IP address and a port",
+        ),
+        (
+            &[("domain", "*.adit.example")],
+            "domain (from a flag): \"*.adit.example\" is not a domain name; write a name such as",
+        ),
+        (
+            &[("domain", "192.0.2.1")],
+            "domain (from a flag): \"192.0.2.1\" is not a domain name",
+        ),
+        (
+            &[("public_url", "https://other.example")],
+            "public_url (from a flag): its host is not the domain; write one with the host localhost",
+        ),
+        (
+            &[("public_url", "https://u:p@localhost")],
+            "public_url (from a flag): ",
+        ),
+        (
+            &[("public_url", "https://localhost/x")],
+            "public_url (from a flag): \"https://localhost/x\" has more than scheme, host and port",
+        ),
+        (
+            &[("workers", "1000")],
+            "workers (from a flag): too many threads; write 256 or less",
+        ),
+        (
+            &[("exchanges.max_body", "big")],
+            "exchanges.max_body (from a flag): \"big\" is not a size; write a number of bytes",
+        ),
+        (
+            &[("links.dead_after", "5s")],
+            "links.dead_after (from a flag): a link would be dead before",
+        ),
+        (
+            &[("exchanges.head_timeout", "0s")],
+            "exchanges.head_timeout (from a flag): a timer of no length",
+        ),
+        (
+            &[("drain_delay", "30s")],
+            "drain_delay (from a flag): it leaves nothing of the grace period",
+        ),
+        (
+            &[("visitors.max_head", "1MiB")],
+            "visitors.max_head (from a flag): write a size from 8KiB to 56KiB",
+        ),
+        (
+            &[("trusted_proxies", "10.0.0.0/8,everyone")],
+            "trusted_proxies (from a flag): \"everyone\" is no IP address",
+        ),
+        (
+            &[("port", "80")],
+            "port (from a flag): unknown field `port`",
+        ),
+    ];
+    for (flags, complaint) in cases {
+        let error = from_flags(flags).unwrap_err();
+        assert!(error.starts_with(complaint), "{error}");
+        assert_eq!(error.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_password_in_the_bus_url_is_hidden() {
+    let settings = from_flags(&[("bus", "redis://joe:hunter2@store:6379/0")]).unwrap();
+    assert_eq!(settings.bus.expose(), "redis://joe:hunter2@store:6379/0");
+    assert!(
+        to_toml(&settings)
+            .unwrap()
+            .contains("bus = \"redis://[hidden]@store:6379/0\"")
+    );
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn the_sample_file_says_what_the_defaults_are() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/adit-server.toml");
+    let loaded = Layers::new()
+        .file(Some(sample))
+        .load()
+        .and_then(checked)
+        .unwrap();
+    let defaults = from_flags(&[]).unwrap();
+    assert_eq!(
+        to_toml(&loaded.settings).unwrap(),
+        to_toml(&defaults).unwrap()
+    );
+}
