@@ -1,0 +1,29 @@
+//! Admits agents, keeps their links, and bridges link and bus.
+//!
+//! The agent-facing half of a node. An agent comes in by [`Uplink::upgrade`] (or
+//! [`Uplink::accept`]), past caps that are asked before any signature is verified
+//! (`admission`), through the handshake into the directory (`admit`); from then
+//! on one task owns its link, and exchanges run over it as streams (`link`,
+//! `streams`). Edges are met only on the bus: [`Uplink::deliver`] takes what they
+//! send, and answers go back by [`bus::Bus::send`], to the own node like to any.
+//!
+//! It does not know what a frame on a stream says, only whose it is and whether
+//! it ends something; bodies, credit and statuses are the edge's and the agent's.
+
+mod address;
+mod admission;
+mod admit;
+mod clock;
+mod config;
+mod link;
+mod refusal;
+mod registry;
+mod stats;
+mod streams;
+mod throttle;
+mod traffic;
+mod uplink;
+
+pub use config::{Config, PublicUrl, Rate, UrlScheme};
+pub use stats::Stats;
+pub use uplink::Uplink;

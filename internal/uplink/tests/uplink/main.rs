@@ -1,0 +1,10 @@
+//! The uplink between an agent on an in-memory pipe and an edge that is only an
+//! inbox: what it grants, refuses, carries, holds back and ends.
+
+mod caps;
+mod house;
+mod leaving;
+mod pace;
+mod registration;
+mod streams;
+mod websocket;
