@@ -8,58 +8,35 @@
 //!   RegistrationResponse ─────────────►        is this my own label?
 //! ```
 //!
-//! The server speaks first, so that what the agent signs is fresh. The agent signs the host it was told to dial and never a name
-//! that the server claims, so a rogue server that relays a real one's Hello gets a signature that the real one refuses. Between
-//! proof and answer the server decides about admission: [`Claimant`] is that moment, as a type that must be answered.
+//! The server speaks first, so that what the agent signs is fresh. The agent signs the host it was told to dial and
+//! never a name that the server claims, so a rogue server that relays a real one's Hello gets a signature that the
+//! real one refuses. Between proof and answer the server decides about admission: [`Claimant`] is that moment, as a
+//! type that must be answered.
+
+mod words;
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use identity::{
     Claims, Expectation, MAX_LIFETIME, Mode, SecretKey, VerifiedRegistration, VerifyError,
     random_bytes, sign_registration, verify_registration,
 };
 use messages::{
-    DecodeError, Disconnect, Frame, FrameError, Granted, Hello, LinkLimits, Message, NodeId,
-    PROTOCOL_VERSION, RefusalCode, Refused, RegistrationResponse,
+    Frame, FrameError, Granted, Hello, LinkLimits, Message, NodeId, PROTOCOL_VERSION, RefusalCode,
+    Refused, RegistrationResponse,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::text::printable;
 use crate::{Transport, TransportError};
+
+pub use words::HandshakeError;
+use words::{hear, say};
 
 /// How long each side waits for the other's next word, by default.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Frames of unknown kinds that are skipped while waiting for a word; a later version may send some, a hostile peer many.
-const MAX_SKIPPED: usize = 16;
-
-/// What went wrong before a word of the conversation was understood.
-#[derive(Debug, thiserror::Error)]
-pub enum HandshakeError {
-    /// The other side said nothing, or took nothing, in time.
-    #[error("nothing came in time")]
-    TimedOut,
-    /// The other side closed the connection.
-    #[error("the connection was closed")]
-    Closed,
-    /// The transport failed.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// Bytes that are no frame.
-    #[error("malformed frame: {0}")]
-    Frame(#[from] FrameError),
-    /// A frame that is no message.
-    #[error("malformed message: {0}")]
-    Decode(#[from] DecodeError),
-    /// A message, but not the one whose turn it is.
-    #[error("a message out of turn")]
-    OutOfTurn,
-    /// The other side says goodbye instead.
-    #[error("the other side disconnects: {}", .0.reason)]
-    Disconnected(Disconnect),
-}
 
 // The server's end.
 
@@ -399,54 +376,6 @@ impl Registration {
         let got = format!("{} at {}", granted.tunnel, granted.url);
         Err(RegisterError::ForeignGrant { own: hostname, got })
     }
-}
-
-// What both ends do.
-
-async fn say<T: Transport>(
-    transport: &mut T,
-    frame: Frame,
-    deadline: Instant,
-) -> Result<(), HandshakeError> {
-    Ok(timeout_at(deadline, transport.send(frame))
-        .await
-        .map_err(|_| HandshakeError::TimedOut)??)
-}
-
-async fn hear<T: Transport>(
-    transport: &mut T,
-    deadline: Instant,
-) -> Result<Message, HandshakeError> {
-    for _ in 0..=MAX_SKIPPED {
-        let next = timeout_at(deadline, transport.next())
-            .await
-            .map_err(|_| HandshakeError::TimedOut)?;
-        let frame = Frame::decode(next.ok_or(HandshakeError::Closed)??)?;
-        match Message::decode(&frame) {
-            Ok(Message::Disconnect(mut disconnect)) => {
-                disconnect.reason = printable(&disconnect.reason);
-                return Err(HandshakeError::Disconnected(disconnect));
-            }
-            Err(DecodeError::Unknown(tag)) => {
-                tracing::debug!(tag, "skipped a frame of an unknown kind");
-            }
-            other => return Ok(other?),
-        }
-    }
-    Err(HandshakeError::OutOfTurn)
-}
-
-/// A stranger's sentence as it may be shown: without the control characters that a terminal obeys.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod keepalive;
 mod link;
 mod outbox;
 pub mod pipe;
+mod text;
 mod transport;
 pub mod ws;
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::keepalive::{Verdict, Watch};
 use crate::outbox::Next;
+use crate::text::printable;
 use crate::{Keepalive, Outbox, Transport, TransportError};
 
 /// Takes the frames that arrive on a link.
@@ -224,7 +225,10 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
             Message::Ping(token) => self.pong = Some(Frame::pong(token)),
             // It was heard: that is all a pong is for.
             Message::Pong(_) => {}
-            Message::Disconnect(disconnect) => return Ok(Some(LinkEnd::Disconnected(disconnect))),
+            Message::Disconnect(mut disconnect) => {
+                disconnect.reason = printable(&disconnect.reason);
+                return Ok(Some(LinkEnd::Disconnected(disconnect)));
+            }
             _ => return Err(LinkFault::Unexpected(tag)),
         }
         Ok(None)

@@ -1,5 +1,5 @@
-//! The whole way over real sockets: an agent dials a hyper server, upgrades, registers, and frames flow; and what it is told when
-//! one of the hops fails.
+//! The whole way over real sockets: an agent dials a hyper server, upgrades, registers, and frames flow; and what it
+//! is told when one of the hops fails.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::convert::Infallible;

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 
-use messages::{DisconnectCode, Flags, StreamId, Tag};
+use futures_util::{SinkExt, StreamExt};
+use messages::{Disconnect, DisconnectCode, Flags, StreamId, Tag};
 
+use super::words::MAX_SKIPPED;
 use super::*;
 use crate::pipe::{self, Pipe};
 
@@ -301,8 +303,8 @@ async fn a_server_that_is_leaving_may_say_so_instead() {
     assert_eq!(told, goodbye);
 }
 
-/// The story: a rogue server is dialled by an agent, dials the real server itself, and relays the real Hello to the agent and the
-/// agent's signed answer to the real server, to be granted the agent's name.
+/// The story: a rogue server is dialled by an agent, dials the real server itself, and relays the real Hello to the
+/// agent and the agent's signed answer to the real server, to be granted the agent's name.
 #[tokio::test(start_paused = true)]
 async fn a_rogue_server_cannot_relay_a_registration() {
     let (real_server, mut rogue_dials) = pipe::pair();

@@ -1,7 +1,7 @@
 //! The agent's side of getting a transport: look up, connect, TLS, upgrade.
 //!
-//! Four hops can fail, in four ways that a person mends in different places, so each has its own error that names the hop, says
-//! what happened and where to look.
+//! Four hops can fail, in four ways that a person mends in different places, so each has its own error that names the
+//! hop, says what happened and where to look.
 
 use std::io;
 use std::net::SocketAddr;
@@ -59,7 +59,8 @@ pub struct Connected {
     pub transport: WebSocket<Socket>,
     /// The address that answered.
     pub peer: SocketAddr,
-    /// What binds a registration to this TLS connection (RFC 9266 in spirit: 32 exported bytes as base64url); `None` without TLS 1.3.
+    /// What binds a registration to this TLS connection (RFC 9266 in spirit: 32 exported bytes as base64url); `None`
+    /// without TLS 1.3.
     pub channel: Option<String>,
 }
 
@@ -273,7 +274,8 @@ async fn secure(
         .map_err(failed)
 }
 
-/// The TLS exporter value (RFC 8446 section 7.5) that a registration claims as its channel. Only TLS 1.3 binds it to the whole handshake.
+/// The TLS exporter value (RFC 8446 section 7.5) that a registration claims as its channel. Only TLS 1.3 binds it to
+/// the whole handshake.
 fn exported(tls: &TlsStream<TcpStream>) -> Option<String> {
     let (_, connection) = tls.get_ref();
     if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {

@@ -12,8 +12,9 @@ const MAX_HOST: usize = 253;
 
 /// A server that an agent can connect to: scheme, host and port, nothing else.
 ///
-/// Parsed from `https://host[:port]`, `http://host[:port]` (also `wss`, `ws`) or a bare `host[:port]`. A bare host is dialled with TLS, unless
-/// it is this machine (`localhost`, `*.localhost`, `127.…`, `[::1]`), where plain HTTP is what is meant.
+/// Parsed from `https://host[:port]`, `http://host[:port]` (also `wss`, `ws`) or a bare `host[:port]`. A bare host is
+/// dialled with TLS, unless it is this machine (`localhost`, `*.localhost`, `127.…`, `[::1]`), where plain HTTP is
+/// what is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     tls: bool,

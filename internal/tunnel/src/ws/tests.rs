@@ -178,8 +178,8 @@ impl FrameHandler for Ignore {
     }
 }
 
-/// The story: a large frame comes over a line so thin that it takes minutes. Its bytes prove life, though no message is whole;
-/// when they stop, the link is dead twenty seconds later.
+/// The story: a large frame comes over a line so thin that it takes minutes. Its bytes prove life, though no message
+/// is whole; when they stop, the link is dead twenty seconds later.
 #[tokio::test(start_paused = true)]
 async fn a_trickle_of_bytes_keeps_a_link_alive_and_its_end_kills_it() {
     let (near, mut wire) = duplex(1 << 20);

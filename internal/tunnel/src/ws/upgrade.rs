@@ -82,8 +82,8 @@ impl UpgradeRefused {
     }
 }
 
-/// Judges a request on [`CONNECT_PATH`](super::CONNECT_PATH) and gives the 101 to answer it with; the upgraded connection then goes to
-/// [`server`](super::server). The path is the caller's to check.
+/// Judges a request on [`CONNECT_PATH`](super::CONNECT_PATH) and gives the 101 to answer it with; the upgraded
+/// connection then goes to [`server`](super::server). The path is the caller's to check.
 ///
 /// # Errors
 /// The first rule that is broken, with the response that says so.
