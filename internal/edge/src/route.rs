@@ -47,9 +47,9 @@ impl Offers {
         let staying = || routes.iter().filter(open).filter(|route| !route.draining);
         let count = staying().count();
         if count > 0 {
-            return staying().nth(edge.table.turn() % count).cloned();
+            return staying().nth(edge.table.turn() % count).copied();
         }
-        routes.iter().find(open).cloned()
+        routes.iter().find(open).copied()
     }
 
     fn failure(&self) -> Failure {

@@ -69,7 +69,7 @@ impl Upload {
                     Err(_) => return Some(Stop::AgentStalled),
                 }
             }
-            Stop::of(pump(body, sender, rules).await)
+            Stop::of(&pump(body, sender, rules).await)
         };
         tokio::select! {
             stopped = sending => stopped,
@@ -88,7 +88,7 @@ enum Stop {
 }
 
 impl Stop {
-    fn of<E>(result: Result<u64, PumpError<E>>) -> Option<Self> {
+    fn of<E>(result: &Result<u64, PumpError<E>>) -> Option<Self> {
         match result {
             Ok(_) | Err(PumpError::Closed(_)) => None,
             Err(PumpError::SourceStalled) => Some(Self::VisitorStalled),

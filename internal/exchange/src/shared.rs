@@ -123,7 +123,12 @@ impl Shared {
                 .window
                 .received(cost)
                 .map_err(|_| Violation::Overrun)?;
+            let empty = matches!(&message, Message::Body { data, .. } if data.is_empty());
             let end = state.store(self.role, message)?;
+            if empty {
+                // Nobody will take it, so nobody would give its credit back.
+                after.send = state.give_back(cost, self.now());
+            }
             if !state.queue.is_empty() {
                 let now = self.now();
                 state.waiting_since.get_or_insert(now);

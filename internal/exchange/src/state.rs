@@ -2,9 +2,10 @@
 
 use std::{collections::VecDeque, task::Waker, time::Duration};
 
-use messages::{Message, ReceiveWindow, Reset, ResetCode, SendCredit};
+use http::StatusCode;
+use messages::{Frame, Message, ReceiveWindow, Reset, ResetCode, SendCredit};
 
-use crate::{Event, Opening, Role, Violation, shared::After};
+use crate::{Event, Opening, Role, Violation, mailbox::UNASSIGNED, shared::After};
 
 /// 1xx heads an agent may send before the final one (RFC 9110, 15.2).
 const MAX_INTERIM_HEADS: u8 = 8;
@@ -82,6 +83,13 @@ impl State {
                 self.push(Event::Upgrade(Box::new(head)));
                 Ok(false)
             }
+            // 101 is said by WsResponse alone: no other frame can turn a
+            // request into something else.
+            Message::HttpResponse { head, .. }
+                if head.status == StatusCode::SWITCHING_PROTOCOLS =>
+            {
+                Err(Violation::Unexpected)
+            }
             Message::HttpResponse { head, body, end } if role == Role::Edge => {
                 let interim = head.status.is_informational();
                 self.head(interim, Phase::Body)?;
@@ -116,6 +124,13 @@ impl State {
             }
             _ => Err(Violation::Unexpected),
         }
+    }
+
+    /// Grants again what a frame cost that carried nothing; the window does not
+    /// grow by it.
+    pub(crate) fn give_back(&mut self, cost: u32, now: Duration) -> Option<Frame> {
+        let grant = self.window.consumed(cost, now, |_| false)?;
+        (!self.in_ended).then(|| Frame::window(UNASSIGNED, grant))
     }
 
     fn head(&mut self, interim: bool, then: Phase) -> Result<(), Violation> {

@@ -225,6 +225,28 @@ async fn a_body_that_waits_for_100_continue_moves_when_the_window_opens() {
 }
 
 #[tokio::test]
+async fn empty_frames_do_not_use_the_window_up() {
+    let edge = End::alone(Opening::of(Role::Edge));
+    edge.port.deliver(&answer(200, false)).unwrap();
+    for _ in 0..5_000 {
+        edge.port.deliver(&body(0, false)).unwrap();
+    }
+    edge.port.deliver(&body(40_000, false)).unwrap();
+}
+
+#[tokio::test]
+async fn a_101_that_is_no_accepted_websocket_is_a_violation() {
+    let edge = End::alone(Opening {
+        upgrading: true,
+        ..Opening::of(Role::Edge)
+    });
+    assert_eq!(
+        edge.port.deliver(&answer(101, false)),
+        Err(Violation::Unexpected)
+    );
+}
+
+#[tokio::test]
 async fn trailers_end_their_direction() {
     let (mut edge, mut agent) = End::pair();
     edge.asks(b"", true);
