@@ -32,6 +32,10 @@ use crate::{
     streams::Exchange,
 };
 
+/// How long a drain waits beyond its deadline: a link gives its agent a second
+/// for the last words, a withdrawal needs a moment.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Admits agents and holds their links. Shared by all workers of a node.
 pub struct Uplink {
     pub(crate) config: Config,

@@ -24,7 +24,7 @@ async fn an_idle_agent_is_sent_away_with_a_spread() {
     assert_eq!(disconnect.code, DisconnectCode::Draining);
     assert!(disconnect.spread_ms > 0);
     assert_eq!(cut, 0);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_millis(10));
     assert_eq!(house.uplink.link_count(), 0);
 }
 
