@@ -95,6 +95,7 @@ impl Node {
     ) -> usize {
         self.leaving.cancel();
         self.edge.leave();
+        tracing::info!(delay_ms = delay.as_millis(), "draining: not ready any more");
         sleep(delay).await;
         stop_accepting.cancel();
         let (links, visitors) =

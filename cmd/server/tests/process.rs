@@ -132,7 +132,8 @@ fn while_it_drains_a_server_is_reachable_but_not_ready_and_a_second_signal_ends_
     writeln!(&config, "grace = '10m'\ndrain_delay = '9m'").unwrap();
     let mut server = Running::start(&["--config", config.path().to_str().unwrap()]);
     server.signal("TERM");
-    server.wait_for("shutting down");
+    // Logged once it is so.
+    server.wait_for("not ready any more");
     let answer = get(&server.address, "/_adit/health/ready");
     assert!(
         answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("draining\n"),
