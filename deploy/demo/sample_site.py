@@ -27,10 +27,9 @@ PAGE = """<!doctype html>
   td {{ border-top: 1px solid var(--rule); padding: .35rem .6rem .35rem 0; vertical-align: top; overflow-wrap: anywhere; }}
   td:first-child {{ white-space: nowrap; color: var(--dim); }}
   tr.edge td {{ color: var(--ore); }}
-  ol.way {{ display: flex; flex-wrap: wrap; gap: .5rem 0; list-style: none; padding: 0; margin: 1.4rem 0 0; }}
-  ol.way li {{ border: 1px solid var(--rule); padding: .35rem .8rem; }}
-  ol.way li + li::before {{ content: "→"; margin-left: -1.55rem; margin-right: 1rem; color: var(--ore); }}
-  ol.way li + li {{ margin-left: 1.6rem; }}
+  ol.way {{ display: flex; flex-wrap: wrap; gap: .5rem 2.4rem; list-style: none; padding: 0; margin: 1.4rem 0 0; }}
+  ol.way li {{ position: relative; border: 1px solid var(--rule); padding: .35rem .8rem; }}
+  ol.way li + li::before {{ content: "→"; position: absolute; left: -1.75rem; color: var(--ore); }}
   #drip {{ min-height: 3em; border-left: 3px solid var(--ore); padding: .4rem 1rem; margin: 0; }}
   button {{ font: inherit; padding: .2rem .9rem; }}
 </style>
