@@ -1,0 +1,180 @@
+//! Local services for tests.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// A response of an origin.
+pub type OriginBody = UnsyncBoxBody<Bytes, std::io::Error>;
+type Handler =
+    Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<OriginBody>> + Send + Sync>;
+
+/// A local service. It stops, connections and all, when dropped.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+impl Origin {
+    /// A hyper service that answers with `handler`.
+    pub async fn serving<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Response<OriginBody>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
+        Self::accepting(move |tcp| {
+            let handler = handler.clone();
+            async move {
+                let service = service_fn(move |request| {
+                    let answer = handler(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                // A visitor who leaves is an error here, and often the point of the test.
+                drop(
+                    http1::Builder::new()
+                        .serve_connection(TokioIo::new(tcp), service)
+                        .await,
+                );
+            }
+        })
+        .await
+    }
+
+    /// Answers every request with what it received: method, target and headers as text lines, an empty line, the body.
+    pub async fn echo() -> Self {
+        Self::serving(|request| async move {
+            let mut text = format!("{} {}\n", request.method(), request.uri());
+            for (name, value) in request.headers() {
+                text.push_str(&format!("{name}: {}\n", value.as_bytes().escape_ascii()));
+            }
+            text.push('\n');
+            match request.into_body().collect().await {
+                Ok(body) => {
+                    let mut bytes = text.into_bytes();
+                    bytes.extend_from_slice(&body.to_bytes());
+                    Response::new(full(bytes))
+                }
+                Err(error) => {
+                    let mut response = Response::new(full(error.to_string()));
+                    *response.status_mut() = http::StatusCode::BAD_REQUEST;
+                    response
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads each request head and answers with exactly these bytes, then closes.
+    pub async fn saying(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = Arc::new(answer.into());
+        Self::accepting(move |mut tcp| {
+            let answer = answer.clone();
+            async move {
+                read_head(&mut tcp).await;
+                // The other side may close first.
+                drop(tcp.write_all(&answer).await);
+                drop(tcp.shutdown().await);
+            }
+        })
+        .await
+    }
+
+    /// Accepts, and does what it is told with each connection.
+    pub async fn accepting<F, Fut>(handler: F) -> Self
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
+        let addr = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let open = connections.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connected = JoinSet::new();
+            while let Ok((tcp, _)) = listener.accept().await {
+                let guard = Connected::new(&open);
+                let serving = handler(tcp);
+                connected.spawn(async move {
+                    serving.await;
+                    drop(guard);
+                });
+                while connected.try_join_next().is_some() {}
+            }
+        });
+        Self {
+            addr,
+            connections,
+            _tasks: tasks,
+        }
+    }
+
+    /// The port, as a user gives it to `adit http`.
+    pub fn port(&self) -> String {
+        self.addr.port().to_string()
+    }
+
+    /// Connections open right now.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+struct Connected(Arc<AtomicUsize>);
+
+impl Connected {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// These bytes as a body.
+pub fn full(bytes: impl Into<Bytes>) -> OriginBody {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// Reads up to the empty line; what was read.
+pub async fn read_head(tcp: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match tcp.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => break,
+        }
+    }
+    head
+}
