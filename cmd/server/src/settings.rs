@@ -239,6 +239,7 @@ impl Settings {
             kib_per_second: rate(links.kib_per_second, links.kib_burst),
             limits: messages::LinkLimits {
                 max_body: exchanges.max_body.0,
+                max_message: exchanges.max_body.0,
                 head_timeout_ms: milliseconds(exchanges.head_timeout.0),
                 ..messages::LinkLimits::default()
             },

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{
     body::Incoming,
     rt::Executor,
@@ -157,5 +157,8 @@ async fn handle(
 ) -> Result<Response<Body>, Infallible> {
     let busy = connection.state.begin();
     let response = visit::serve(&edge, &connection, request).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.state.upgrade();
+    }
     Ok(response.map(|body| body.keeping(busy)))
 }

@@ -25,6 +25,8 @@ pub(crate) struct ConnectionState {
     begun: AtomicU32,
     /// Requests whose response is still on its way.
     busy: AtomicU32,
+    /// No more HTTP: a WebSocket or a link has its own rules for silence.
+    upgraded: AtomicBool,
     /// End with a TCP reset: the visitor would take a clean end for the end of
     /// the body.
     cut: AtomicBool,
@@ -36,6 +38,10 @@ impl ConnectionState {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    pub(crate) fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn cut(&self) {
@@ -158,7 +164,7 @@ impl VisitorIo {
     }
 
     fn idle(&self) -> bool {
-        self.state.busy.load(Ordering::Relaxed) == 0
+        self.state.busy.load(Ordering::Relaxed) == 0 && !self.state.upgraded.load(Ordering::Relaxed)
     }
 
     /// Passes a write's result on, with the stall clock around it.

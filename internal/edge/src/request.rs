@@ -3,7 +3,7 @@
 use exchange::body::Peeked;
 use http::{
     HeaderMap, Method, Request, Version,
-    header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS},
+    header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING},
     request::Parts,
     uri::Authority,
 };
@@ -43,6 +43,8 @@ impl Outgoing {
     ) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         check_length(&parts.headers, config.max_body)?;
+        check_coding(&parts.headers)?;
+        check_lookalikes(&parts.headers)?;
         count_down(&parts.method, &mut parts.headers)?;
         let kind = body_kind(&mut parts.headers, &body)?;
         let head = rewrite(parts, authority, connection, config, id)?;
@@ -103,6 +105,30 @@ fn check_length(headers: &HeaderMap, max: Option<u64>) -> Result<(), Failure> {
         (Some(length), Some(max)) if length > max => Err(Failure::RequestTooLarge(Some(max))),
         _ => Ok(()),
     }
+}
+
+/// The one transfer coding that is understood, once (RFC 9112, 6.1); whatever
+/// else the library lets through would reach the service under another framing.
+fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
+    let mut codings = headers::tokens(headers, &TRANSFER_ENCODING);
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(()),
+        _ => Err(Failure::BadRequest(
+            "the only transfer coding is chunked, applied once",
+        )),
+    }
+}
+
+/// Names that some services read as the framing fields (CGI writes `-` as `_`):
+/// passed on, they would let one request hide another.
+fn check_lookalikes(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers.contains_key("content_length") || headers.contains_key("transfer_encoding") {
+        return Err(Failure::BadRequest(
+            "Content_Length and Transfer_Encoding are no framing fields",
+        ));
+    }
+    Ok(())
 }
 
 /// Max-Forwards of OPTIONS and TRACE (RFC 9110, 7.6.2): at zero the request

@@ -138,7 +138,8 @@ fn is_nonce(key: &HeaderValue) -> bool {
         .is_ok_and(|nonce| nonce.len() == 16)
 }
 
-/// The head as the target's handshake will carry it: key, version and
+/// The head as the target's handshake will carry it. The visitor's key goes
+/// along, so that the target proves itself to the one who asked; version and
 /// extensions are negotiated anew on each hop.
 fn prepare(
     relay: &Relay<'_>,
@@ -149,7 +150,6 @@ fn prepare(
     let mut head =
         request::upgrade_head(request, authority, relay.connection, &relay.edge.config, id)?;
     for name in [
-        SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_VERSION,
         SEC_WEBSOCKET_EXTENSIONS,
         CONTENT_LENGTH,

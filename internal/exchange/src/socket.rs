@@ -10,7 +10,7 @@ mod library;
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use messages::{Reset, Teardown, cost};
 use tokio::time::timeout;
@@ -125,20 +125,25 @@ where
     }
 }
 
+/// Messages up to this size leave as one frame, however many fragments they
+/// came in: there are services that do not know fragments. Larger ones, which
+/// only a lifted limit lets through, leave in fragments.
+const WHOLE: usize = 2 * 1024 * 1024;
+
 /// Exchange to socket, until the exchange ends. Credit is given back when the
-/// socket has taken a message.
+/// socket has taken a message, or when a fragment has been put with the others
+/// of its message: what is held is then bounded by [`WHOLE`].
 async fn write<S>(socket: &mut S, receiver: &mut Receiver) -> Spliced
 where
     S: Sink<Said, Error = SocketError> + Unpin,
 {
+    let mut parts = Parts::default();
     loop {
         match receiver.recv().await {
             Ok(Event::Message { data, text, more }) => {
                 let cost = cost(data.len());
-                if socket
-                    .send(Said::Message { data, text, more })
-                    .await
-                    .is_err()
+                if let Some(said) = parts.join(data, text, more)
+                    && socket.send(said).await.is_err()
                 {
                     return Spliced::BySocket(Teardown::Lost);
                 }
@@ -148,6 +153,27 @@ where
             Ok(_) => return Spliced::ByPeer(Teardown::Lost),
             Err(reset) => return Spliced::Cut(reset),
         }
+    }
+}
+
+/// The fragments of a message that is not whole yet.
+#[derive(Default)]
+struct Parts {
+    held: BytesMut,
+}
+
+impl Parts {
+    /// What may be sent now that this fragment has come.
+    fn join(&mut self, data: Bytes, text: bool, more: bool) -> Option<Said> {
+        if self.held.is_empty() && !more {
+            return Some(Said::Message { data, text, more });
+        }
+        self.held.extend_from_slice(&data);
+        if more && self.held.len() < WHOLE {
+            return None;
+        }
+        let data = self.held.split().freeze();
+        Some(Said::Message { data, text, more })
     }
 }
 

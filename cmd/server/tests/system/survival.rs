@@ -71,6 +71,23 @@ async fn a_stopped_agent_that_never_said_goodbye_does_not_hold_its_name() {
 }
 
 #[tokio::test]
+async fn a_quiet_link_outlives_the_clocks_of_http() {
+    let server =
+        Server::configured("[visitors]\nheader_timeout = \"200ms\"\nidle_timeout = \"200ms\"")
+            .await;
+    let origin = says("x").await;
+    let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &[]).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(agent.visitor().get("/").await.text(), "x");
+    assert_eq!(
+        server.program.said("an agent registered"),
+        1,
+        "{:?}",
+        server.program.output()
+    );
+}
+
+#[tokio::test]
 async fn the_older_agent_is_told_that_it_was_replaced_and_stays_away() {
     let server = Server::start(&[]).await;
     let (old, new) = (says("old").await, says("new").await);

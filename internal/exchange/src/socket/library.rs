@@ -71,7 +71,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(FRAGMENT)
-            .max_write_buffer_size(16 * FRAGMENT)
+            .max_write_buffer_size(MAX_MESSAGE + FRAGMENT)
             .max_message_size(Some(max))
             .max_frame_size(Some(max));
         let inner = WebSocketStream::from_partially_read(io, read, role, Some(config)).await;

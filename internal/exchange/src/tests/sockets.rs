@@ -150,22 +150,42 @@ async fn messages_and_the_close_pass_from_socket_to_socket() {
 }
 
 #[tokio::test]
-async fn a_message_larger_than_the_window_passes_in_fragments() {
+async fn a_message_larger_than_the_window_arrives_whole() {
+    let (edge, agent) = upgraded().await;
+    let wire = edge.wire.clone();
+    let (edge, mut visitor) = spliced(edge);
+    let (agent, mut target) = spliced(agent);
+    let talk = async {
+        visitor.out.send(Ok(text(bytes(400_000)))).await.unwrap();
+        assert_eq!(target.inp.next().await, Some(text(bytes(400_000))));
+        drop((visitor, target));
+    };
+    tokio::join!(edge, agent, talk);
+    assert!(
+        wire.sent()
+            .iter()
+            .all(|frame| frame.payload.len() <= FRAGMENT),
+        "on the link it is cut into fragments"
+    );
+}
+
+#[tokio::test]
+async fn a_message_beyond_what_is_held_leaves_in_fragments() {
     let (edge, agent) = upgraded().await;
     let (edge, mut visitor) = spliced(edge);
     let (agent, mut target) = spliced(agent);
-    let whole = 400_000;
+    let whole = 5_000_000;
     let talk = async {
         visitor.out.send(Ok(text(bytes(whole)))).await.unwrap();
-        let mut got = 0;
+        let (mut got, mut fragments) = (0, 0);
         while let Some(Said::Message { data, more, .. }) = target.inp.next().await {
-            assert!(data.len() <= FRAGMENT);
             got += data.len();
+            fragments += 1;
             if !more {
                 break;
             }
         }
-        assert_eq!(got, whole);
+        assert_eq!((got, fragments), (whole, 3));
         drop((visitor, target));
     };
     tokio::join!(edge, agent, talk);
