@@ -75,6 +75,7 @@ class Site(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version = "daylight"
+    disable_nagle_algorithm = True  # Head and body are two writes: the second would wait for an acknowledgement.
 
     def do_GET(self):
         path = self.path.split("?", 1)[0]
