@@ -30,6 +30,7 @@ PAGE = """<!doctype html>
   ol.way {{ display: flex; flex-wrap: wrap; gap: .5rem 2.4rem; list-style: none; padding: 0; margin: 1.4rem 0 0; }}
   ol.way li {{ position: relative; border: 1px solid var(--rule); padding: .35rem .8rem; }}
   ol.way li + li::before {{ content: "→"; position: absolute; left: -1.75rem; color: var(--ore); }}
+  pre {{ overflow-x: auto; }}
   #drip {{ min-height: 3em; border-left: 3px solid var(--ore); padding: .4rem 1rem; margin: 0; }}
   button {{ font: inherit; padding: .2rem .9rem; }}
 </style>
