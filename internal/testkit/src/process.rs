@@ -191,7 +191,6 @@ pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
     /// Holds its configuration file.
-    #[expect(dead_code, reason = "kept for as long as the server runs")]
     settings: Option<TempDir>,
 }
 

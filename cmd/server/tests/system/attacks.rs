@@ -14,7 +14,7 @@ use testkit::{
     process::{Agent, Key, Program, Server, binary},
 };
 use tokio::{io::copy_bidirectional, net::TcpStream, time::timeout};
-use tunnel::handshake::RegisterError;
+use tunnel::handshake::{RegisterError, register};
 
 fn refused(result: Result<HostileAgent, RegisterError>) -> RefusalCode {
     match result {
@@ -37,25 +37,22 @@ async fn a_registration_for_another_domain_is_refused() {
 async fn a_rogue_server_that_relays_hello_and_answer_gets_nothing() {
     let server = Server::start(&[]).await;
     let addr = server.addr;
-    // It relays every byte, so that the agent proves itself to the real server without knowing. But the agent signs the
-    // name that it was told to dial.
+    // It relays every byte, so that its victim proves itself to the real server without knowing. But an agent signs
+    // the name that it was told to dial.
     let rogue = Origin::accepting(move |mut tcp| async move {
         let mut real = TcpStream::connect(addr).await.unwrap();
         drop(copy_bidirectional(&mut tcp, &mut real).await);
     })
     .await;
-    let victim = Key::fresh();
-    let url = format!("http://rogue.localhost:{}", rogue.addr.port());
-    let key = victim.path().display().to_string();
-    let args = ["http", "9", "--server", &url, "--key", &key, "--no-retry"];
-    let mut agent = Program::start(binary("adit"), args);
-    let status = agent.ended().await;
-    assert!(!status.success(), "{:?}", agent.output());
-    assert!(
-        agent.said("audience") + agent.said("wrong-audience") > 0,
-        "{:?}",
-        agent.output()
-    );
+    let mut link = dial(&format!("http://{}", rogue.addr)).await;
+    let told_to_dial = wish("rogue.example");
+    let result = register(&mut link.transport, &SecretKey::generate(), &told_to_dial).await;
+    match result {
+        Err(RegisterError::Refused(refused)) => {
+            assert_eq!(refused.code, RefusalCode::WrongAudience)
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! hop, says what happened and where to look.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -207,6 +207,11 @@ async fn look_up(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ConnectError> {
         return Ok(vec![SocketAddr::new(ip, endpoint.port())]);
     }
     let host = endpoint.audience();
+    if host == "localhost" || host.ends_with(".localhost") {
+        // This machine, whatever a resolver says (RFC 6761 section 6.3); many know only the bare name.
+        let here: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Ok(here.map(|ip| SocketAddr::new(ip, endpoint.port())).to_vec());
+    }
     let found = lookup_host((host.as_str(), endpoint.port()))
         .await
         .map(Iterator::collect::<Vec<_>>);
