@@ -1,0 +1,44 @@
+//! `adit`: arguments to configuration to an agent, and how that ended to an exit code.
+
+mod args;
+mod console;
+mod end;
+mod key;
+mod publish;
+mod settings;
+
+use std::env;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::end::End;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Help and version come this way too, on stdout. Whether they could be written changes nothing.
+            usage.print().ok();
+            return if usage.use_stderr() {
+                End::Usage
+            } else {
+                End::AsAsked
+            }
+            .into();
+        }
+    };
+    let ended = match cli.command {
+        Command::Http(http) => publish::run(&http, env::vars_os()),
+        Command::Key(command) => key::run(command, env::vars_os()),
+    };
+    match ended {
+        Ok(()) => End::AsAsked.into(),
+        Err(error) => {
+            writeln!(io::stderr(), "{}", runtime::exit::last_words(&error)).ok();
+            End::of(&error).into()
+        }
+    }
+}
