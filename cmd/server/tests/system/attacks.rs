@@ -49,7 +49,7 @@ async fn a_rogue_server_that_relays_hello_and_answer_gets_nothing() {
     let result = register(&mut link.transport, &SecretKey::generate(), &told_to_dial).await;
     match result {
         Err(RegisterError::Refused(refused)) => {
-            assert_eq!(refused.code, RefusalCode::WrongAudience)
+            assert_eq!(refused.code, RefusalCode::WrongAudience);
         }
         other => panic!("{other:?}"),
     }

@@ -255,7 +255,7 @@ async fn a_hundred_requests_on_one_link_are_answered_in_the_order_the_service_en
                 assert_eq!(
                     visitor.get(&format!("/{number}")).await.text(),
                     number.to_string()
-                )
+                );
             }
         })
         .buffer_unordered(100)

@@ -57,7 +57,7 @@ async fn a_silent_target_is_a_504_after_the_head_timeout() {
     let server = Server::configured("[exchanges]\nhead_timeout = \"300ms\"").await;
     let origin = Origin::accepting(|tcp| async move {
         let _open = tcp;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &["-q"]).await;
