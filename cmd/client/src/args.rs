@@ -20,9 +20,9 @@ Examples:
   adit http nas.home:80 --name photos                another service, at another hostname of the same key
   adit key show --domain tunnels.example             the hostname, before anything is published
 
-Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server refused this agent for good, or is
-not the one that was expected; 4 another agent with the same key and name took over; 78 a setting is wrong, or the key
-or certificate file cannot be used.";
+Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server refused this agent for good, or is \
+not the one that was expected; 4 another agent with the same key and name took over; 78 a setting is wrong, or the \
+key or certificate file cannot be used.";
 
 const HTTP_ABOUT: &str = "Publish a local HTTP service.
 
@@ -31,20 +31,20 @@ request with its status and time (its query is never shown). A lost connection i
 for as long as it takes.";
 
 const HTTP_AFTER: &str = "\
-Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_EXPECT_DOMAIN,
-ADIT_CA_FILE, ADIT_LOG_FORMAT; empty is not set), above the file of --config (server, key, name, expect_domain,
+Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_EXPECT_DOMAIN, \
+ADIT_CA_FILE, ADIT_LOG_FORMAT; empty is not set), above the file of --config (server, key, name, expect_domain, \
 ca_file, log_format), above the defaults.
 
 Examples:
   adit http 3000
   adit http http://127.0.0.1:8000 --server https://tunnels.example --expect-domain tunnels.example
-  URL=$(adit http 3000 -q | head -1)
+  adit http 3000 -q > url.txt &
 
-Signals: SIGTERM and SIGINT tell the server goodbye and let running requests end for up to 5 s; a second one ends at
-once.
-Exit codes: 0 ended by a signal; 1 failure (with --no-retry: the attempt failed); 2 wrong usage; 3 the server refused
-this agent for good, or is not the one that was expected; 4 another agent with the same key and name took over; 78 a
-setting is wrong, or the key or certificate file cannot be used.";
+Signals: SIGTERM and SIGINT tell the server goodbye and let running requests end for up to 5 s; a second one ends \
+at once.
+Exit codes: 0 ended by a signal; 1 failure (with --no-retry: the attempt failed); 2 wrong usage; 3 the server \
+refused this agent for good, or is not the one that was expected; 4 another agent with the same key and name took \
+over; 78 a setting is wrong, or the key or certificate file cannot be used.";
 
 /// What was typed.
 #[derive(Debug, Parser)]
