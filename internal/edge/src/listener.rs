@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpListener, sync::OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +39,8 @@ async fn accept(edge: &Arc<Edge>, listener: &TcpListener, shutdown: &Cancellatio
         };
         match accepted {
             Ok((tcp, peer)) => {
-                // Without it the last segment of a response waits for the
-                // visitor's delayed acknowledgement: 40 ms.
-                if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::debug!(%peer, %error, "TCP_NODELAY refused");
+                if let Err(error) = tune(&tcp) {
+                    tracing::debug!(%peer, %error, "a socket option was refused");
                 }
                 spawn(edge, tcp, peer, permit, shutdown.clone());
             }
@@ -69,6 +68,17 @@ fn spawn(
         connection.await;
         drop(permit);
     });
+}
+
+/// Without TCP_NODELAY the last segment of a response waits for the visitor's
+/// delayed acknowledgement: 40 ms. With keepalive a visitor who vanished from a
+/// quiet WebSocket or event stream is noticed within two minutes.
+fn tune(tcp: &tokio::net::TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }
 
 async fn after_error(error: &io::Error) {

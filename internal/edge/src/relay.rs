@@ -10,7 +10,9 @@ use exchange::{
 };
 use http::{Method, Response, Version};
 use hyper::body::Incoming;
-use messages::{INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, ResetCode, ResponseHead, TunnelId};
+use messages::{
+    INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead, TunnelId,
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep, timeout},
@@ -146,10 +148,14 @@ impl Relay<'_> {
                 head.attempt,
             );
             let (port, mut sender, receiver) = open(line.clone(), self.opening(opener));
-            self.edge.table.insert(port, line.clone());
+            self.edge.table.insert(port.clone(), line.clone());
             send(opener, head, &mut sender)?;
             match timeout(limit, line.settled()).await {
-                Ok(Delivery::Refused(nack)) => offers.refused(line.route.link, nack),
+                Ok(Delivery::Refused(nack)) => {
+                    // Nobody has it, so nobody would acknowledge its reset.
+                    port.cut(Reset::new(ResetCode::Busy, "not taken by this link"));
+                    offers.refused(line.route.link, nack);
+                }
                 Ok(Delivery::Accepted | Delivery::Pending) => return Ok((sender, receiver)),
                 Err(_) => return Err(Failure::TargetTimeout(limit)),
             }

@@ -1,5 +1,7 @@
 //! A request body on its way to the agent, beside the wait for the response.
 
+use std::sync::Arc;
+
 use exchange::{
     CutSignal, Sender,
     body::{Peeked, PumpError, PumpRules, pump},
@@ -29,12 +31,12 @@ pub(crate) type Outcome = Result<(), Failure>;
 impl Upload {
     /// Sends the body in a task of its own; the outcome comes out of the
     /// receiver. The task ends with the body, the exchange or the visitor.
-    pub(crate) fn start(mut self, edge: &Edge) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn start(mut self, edge: &Arc<Edge>) -> oneshot::Receiver<Outcome> {
         let (report, outcome) = oneshot::channel();
-        let edge_config = edge.config.clone();
+        let shared = edge.clone();
         edge.tasks.spawn(async move {
-            let stopped = self.run(&edge_config).await;
-            let failure = stopped.as_ref().map(|stop| stop.failure(&edge_config));
+            let stopped = self.run(&shared.config).await;
+            let failure = stopped.as_ref().map(|stop| stop.failure(&shared.config));
             // The visitor's answer first, then the agent's reset: who waits for
             // the response must find the better reason. Nobody listens once the
             // response has begun.

@@ -12,9 +12,17 @@ use testkit::{
     hostile::{HostileAgent, dial, wish},
     origin::{Origin, full},
     process::{Agent, Key, Program, Server, binary},
+    visitor::PATIENCE,
 };
-use tokio::{io::copy_bidirectional, net::TcpStream, time::timeout};
-use tunnel::handshake::{RegisterError, register};
+use tokio::{
+    io::{AsyncReadExt, copy_bidirectional},
+    net::TcpStream,
+    time::timeout,
+};
+use tunnel::{
+    handshake::{RegisterError, register},
+    ws::{ConnectOptions, Endpoint, connect},
+};
 
 fn refused(result: Result<HostileAgent, RegisterError>) -> RefusalCode {
     match result {
@@ -278,15 +286,46 @@ async fn cookies_for_the_shared_domain_do_not_pass() {
 }
 
 #[tokio::test]
-async fn connections_that_never_register_do_not_keep_others_out() {
-    let server = Server::configured("[visitors]\nheader_timeout = \"500ms\"").await;
+async fn ten_thousand_silent_connections_do_not_keep_others_out() {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let server = Server::configured("[visitors]\nheader_timeout = \"2s\"").await;
     let mut silent = Vec::new();
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         silent.push(TcpStream::connect(server.addr).await.unwrap());
     }
     let origin = Origin::serving(|_| async { http::Response::new(full("served")) }).await;
     let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &["-q"]).await;
     assert_eq!(agent.visitor().get("/").await.text(), "served");
+    // And they are closed on time.
+    for mut tcp in silent {
+        let closed = timeout(PATIENCE, tcp.read(&mut [0; 1]))
+            .await
+            .expect("closed in time");
+        assert!(matches!(closed, Ok(0) | Err(_)));
+    }
+}
+
+#[tokio::test]
+async fn agents_that_never_register_are_capped_by_address_and_closed_on_time() {
+    let server = Server::configured("[admission]\nhandshake_timeout = \"500ms\"").await;
+    let endpoint: Endpoint = server.url().parse().unwrap();
+    let (mut pending, mut turned_away) = (Vec::new(), 0);
+    for _ in 0..40 {
+        match connect(&endpoint, &ConnectOptions::default()).await {
+            Ok(link) => pending.push(link),
+            Err(_) => turned_away += 1,
+        }
+    }
+    assert!(
+        pending.len() <= 16 && turned_away >= 24,
+        "{} pending, {turned_away} turned away",
+        pending.len()
+    );
+    for mut link in pending {
+        let closing = async { while let Some(Ok(_)) = link.transport.next().await {} };
+        timeout(PATIENCE, closing).await.expect("closed in time");
+    }
+    HostileAgent::register(&server).await;
 }
 
 #[tokio::test]
