@@ -70,7 +70,7 @@ fn spawn(
     });
 }
 
-/// Without TCP_NODELAY the last segment of a response waits for the visitor's
+/// Without `TCP_NODELAY` the last segment of a response waits for the visitor's
 /// delayed acknowledgement: 40 ms. With keepalive a visitor who vanished from a
 /// quiet WebSocket or event stream is noticed within two minutes.
 fn tune(tcp: &tokio::net::TcpStream) -> io::Result<()> {

@@ -27,7 +27,7 @@ pub struct Program {
     /// Lines of both streams, as they came.
     lines: Arc<Mutex<Vec<String>>>,
     changed: watch::Receiver<usize>,
-    _readers: JoinSet<()>,
+    readers: JoinSet<()>,
 }
 
 impl Program {
@@ -69,7 +69,7 @@ impl Program {
             child,
             lines,
             changed,
-            _readers: readers,
+            readers,
         }
     }
 
@@ -140,18 +140,17 @@ impl Program {
         self.child.kill().await.expect("the program can be killed");
     }
 
-    /// Waits for it to end by itself.
+    /// Waits for it to end by itself, and for its last words.
     pub async fn ended(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait())
-            .await
-            .unwrap_or_else(|_| {
-                panic!(
-                    "{} did not end:\n{}",
-                    self.name,
-                    self.lines.lock().expect("no reader panics").join("\n")
-                )
-            })
-            .expect("the exit status is known")
+        let ending = async {
+            let status = self.child.wait().await.expect("the exit status is known");
+            while self.readers.join_next().await.is_some() {}
+            status
+        };
+        match timeout(PATIENCE, ending).await {
+            Ok(status) => status,
+            Err(_) => panic!("{} did not end:\n{}", self.name, self.output().join("\n")),
+        }
     }
 }
 
