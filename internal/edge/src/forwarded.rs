@@ -1,6 +1,7 @@
 //! Who asked: `X-Forwarded-*`, `Forwarded` (RFC 7239) and `Via` (RFC 9110,
 //! 7.6.3), written afresh on every request.
 
+use exchange::hop;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{
@@ -11,7 +12,7 @@ use http::{
 use ipnet::IpNet;
 use messages::Scheme;
 
-use crate::{failure::Failure, headers::tokens};
+use crate::failure::Failure;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -38,7 +39,7 @@ pub(crate) fn visitor(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) 
     if !is_trusted(peer.ip(), trusted) {
         return direct;
     }
-    let chain: Vec<&str> = tokens(headers, &FOR).collect();
+    let chain: Vec<&str> = hop::tokens(headers, &FOR).collect();
     let mut addr = peer;
     for hop in chain.iter().rev() {
         let Some(ip) = parse_hop(hop) else { break };
@@ -47,7 +48,7 @@ pub(crate) fn visitor(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) 
             break;
         }
     }
-    let https = tokens(headers, &PROTO)
+    let https = hop::tokens(headers, &PROTO)
         .last()
         .is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
     Visitor {
@@ -85,7 +86,7 @@ pub(crate) fn write(
 }
 
 fn check_hops(headers: &HeaderMap) -> Result<(), Failure> {
-    if tokens(headers, &VIA).count() > MAX_HOPS {
+    if hop::tokens(headers, &VIA).count() > MAX_HOPS {
         Err(Failure::Loop)
     } else {
         Ok(())

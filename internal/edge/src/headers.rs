@@ -1,34 +1,11 @@
 //! What belongs to one hop, or to Adit itself, and must not travel on
 //! (RFC 9110, 7.6.1).
 
+use exchange::hop;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{SET_COOKIE, TE, TRAILER},
 };
-
-/// Headers that end at each hop, whatever Connection says. `Trailer` goes on:
-/// the trailers it announces do.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Names that a Connection header cannot remove: they decide routing, framing
-/// or trust (design of the `Connection: Host, X-Forwarded-For` attack).
-fn is_protected(name: &HeaderName) -> bool {
-    [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE, FORWARDED].contains(name)
-        || name.as_str().starts_with("x-forwarded-")
-}
 
 /// Prefix of headers that only Adit's own hops may write.
 const INTERNAL: &str = "adit-";
@@ -36,11 +13,8 @@ const INTERNAL: &str = "adit-";
 /// Removes hop-by-hop headers, those that Connection names, and Adit's own.
 /// `TE: trailers` survives: trailers do travel (RFC 9110, 10.1.4).
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let wants_trailers = lists(headers, &TE, "trailers");
-    strip_named(headers);
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    let wants_trailers = hop::lists(headers, &TE, "trailers");
+    hop::strip(headers);
     let internal: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().starts_with(INTERNAL))
@@ -52,42 +26,6 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-}
-
-/// Removes what Connection names.
-fn strip_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !is_protected(name))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-}
-
-/// The comma-separated members of every field of that name, trimmed.
-pub(crate) fn tokens<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim_matches([' ', '\t']))
-        .filter(|token| !token.is_empty())
-}
-
-/// True when a list field has that member, in any case.
-pub(crate) fn lists(headers: &HeaderMap, name: &HeaderName, member: &str) -> bool {
-    tokens(headers, name).any(|token| {
-        let token = token.split(';').next().unwrap_or(token).trim_end();
-        token.eq_ignore_ascii_case(member)
-    })
 }
 
 /// Removes what trailers must not carry: framing, routing, authentication and
@@ -123,7 +61,7 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     }
     let forwarded: Vec<HeaderName> = trailers
         .keys()
-        .filter(|name| is_protected(name))
+        .filter(|name| hop::is_protected(name))
         .cloned()
         .collect();
     for name in forwarded {

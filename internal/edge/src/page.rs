@@ -2,6 +2,7 @@
 //! problem+json (RFC 9457) for everyone else.
 
 use bytes::Bytes;
+use exchange::hop;
 use http::{
     HeaderMap, HeaderValue, Response,
     header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
@@ -11,7 +12,6 @@ use messages::RequestId;
 use crate::{
     body::Body,
     failure::{Answer, Failure},
-    headers::tokens,
 };
 
 /// What a page must know of the request it answers.
@@ -67,7 +67,7 @@ pub(crate) fn id_value(id: RequestId) -> HeaderValue {
 
 /// True when the client lists HTML, as browsers do; `*/*` alone is a program.
 fn accepts_html(headers: &HeaderMap) -> bool {
-    tokens(headers, &ACCEPT).any(|range| {
+    hop::tokens(headers, &ACCEPT).any(|range| {
         let kind = range.split(';').next().unwrap_or("").trim();
         kind.eq_ignore_ascii_case("text/html") || kind.eq_ignore_ascii_case("application/xhtml+xml")
     })

@@ -1,6 +1,6 @@
 //! A visitor's request as it crosses the tunnel.
 
-use exchange::body::Peeked;
+use exchange::{body::Peeked, hop};
 use http::{
     HeaderMap, Method, Request, Version,
     header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING},
@@ -110,7 +110,7 @@ fn check_length(headers: &HeaderMap, max: Option<u64>) -> Result<(), Failure> {
 /// The one transfer coding that is understood, once (RFC 9112, 6.1); whatever
 /// else the library lets through would reach the service under another framing.
 fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
-    let mut codings = headers::tokens(headers, &TRANSFER_ENCODING);
+    let mut codings = hop::tokens(headers, &TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(()),

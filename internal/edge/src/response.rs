@@ -1,6 +1,7 @@
 //! An agent's response as a visitor may see it. What an agent sends is as
 //! hostile as what a visitor sends.
 
+use exchange::hop;
 use http::{
     HeaderMap, Method, Response, StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
@@ -35,7 +36,7 @@ pub(crate) fn check(
     let has_body = *method != Method::HEAD
         && status != StatusCode::NO_CONTENT
         && status != StatusCode::NOT_MODIFIED;
-    let announced = content_length(&headers)?;
+    let announced = hop::content_length(&headers).map_err(|_| Failure::BadResponse)?;
     let max = if is_event_stream(&headers) {
         None
     } else {
@@ -61,23 +62,6 @@ pub(crate) fn check(
         length: announced.filter(|_| has_body),
         max,
     })
-}
-
-/// The one Content-Length, in its one spelling (RFC 9110, 8.6).
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digits = value
-        .to_str()
-        .ok()
-        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-    let length = digits.and_then(|digits| digits.parse().ok());
-    match (length, values.next()) {
-        (Some(length), None) => Ok(Some(length)),
-        _ => Err(Failure::BadResponse),
-    }
 }
 
 /// An event stream has no end, hence no size limit.

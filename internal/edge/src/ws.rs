@@ -2,7 +2,7 @@
 //! has accepted, and the splice of his socket with the exchange.
 
 use exchange::{
-    Event, Receiver, Sender,
+    Event, Receiver, Sender, hop,
     socket::{Socket, derive_accept_key, splice},
 };
 use http::{
@@ -37,8 +37,8 @@ pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
     if request.version() == Version::HTTP_2 {
         return is_extended_connect(request);
     }
-    headers::lists(request.headers(), &UPGRADE, "websocket")
-        && headers::lists(request.headers(), &CONNECTION, "upgrade")
+    hop::lists(request.headers(), &UPGRADE, "websocket")
+        && hop::lists(request.headers(), &CONNECTION, "upgrade")
 }
 
 /// CONNECT that names WebSocket as its protocol.
@@ -195,7 +195,7 @@ fn check_protocol(answer: &HeaderMap, offered: &HeaderMap) -> Result<(), Failure
     match (chosen.next(), chosen.next()) {
         (None, _) => Ok(()),
         (Some(chosen), None)
-            if headers::tokens(offered, &SEC_WEBSOCKET_PROTOCOL)
+            if hop::tokens(offered, &SEC_WEBSOCKET_PROTOCOL)
                 .any(|token| token.as_bytes() == chosen.as_bytes()) =>
         {
             Ok(())

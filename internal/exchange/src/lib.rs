@@ -13,6 +13,7 @@
 
 pub mod body;
 mod budget;
+pub mod hop;
 mod mailbox;
 mod receiver;
 mod sender;
