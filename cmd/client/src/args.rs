@@ -32,12 +32,13 @@ for as long as it takes.";
 
 const HTTP_AFTER: &str = "\
 Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_EXPECT_DOMAIN, \
-ADIT_CA_FILE, ADIT_LOG_FORMAT; empty is not set), above the file of --config (server, key, name, expect_domain, \
-ca_file, log_format), above the defaults.
+ADIT_CA_FILE, ADIT_TARGET_PROTOCOL, ADIT_LOG_FORMAT; empty is not set), above the file of --config (server, key, \
+name, expect_domain, ca_file, target_protocol, log_format), above the defaults.
 
 Examples:
   adit http 3000
   adit http http://127.0.0.1:8000 --server https://tunnels.example --expect-domain tunnels.example
+  adit http 50051 --target-protocol h2c
   adit http 3000 -q > url.txt &
 
 Signals: SIGTERM and SIGINT tell the server goodbye and let running requests end for up to 5 s; a second one ends \
@@ -88,6 +89,9 @@ pub(crate) struct Http {
     /// Certificates (PEM) of an authority to believe beside those of this machine
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// What the service speaks: http1, or h2c (HTTP/2 without TLS, as gRPC servers do) [default: http1]
+    #[arg(long, value_name = "PROTOCOL")]
+    target_protocol: Option<String>,
     /// End when an attempt to connect fails, instead of trying again
     #[arg(long)]
     pub(crate) no_retry: bool,
@@ -163,6 +167,11 @@ impl Http {
                 "ca_file",
                 "--ca-file",
                 self.ca_file.as_deref().map(|path| path.display()),
+            )
+            .flag(
+                "target_protocol",
+                "--target-protocol",
+                self.target_protocol.as_ref(),
             )
             .flag("log_format", "--log-format", self.log_format.as_ref())
     }

@@ -31,13 +31,17 @@ pub(crate) fn run(
             settings.key.display()
         ));
     }
+    let service = HttpTargetConfig {
+        protocol: settings.target_protocol,
+        ..HttpTargetConfig::default()
+    };
     let config = config(&settings, key, http.no_retry)?;
     // One thread: what an agent does is wait for others.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    runtime.block_on(publish(http, config, console))
+    runtime.block_on(publish(http, &service, config, console))
 }
 
 /// In text, what people want to know is said in words by the console, and the log is for trouble. In JSON everything
@@ -62,11 +66,16 @@ fn config(settings: &Settings, key: SecretKey, no_retry: bool) -> anyhow::Result
     Ok(config)
 }
 
-async fn publish(http: &Http, config: Config, console: Console) -> anyhow::Result<()> {
+async fn publish(
+    http: &Http,
+    service: &HttpTargetConfig,
+    config: Config,
+    console: Console,
+) -> anyhow::Result<()> {
     // Before anything that takes time, so that no signal is missed.
     let signals = Signals::listen().context("cannot listen for signals")?;
     let connections = TaskTracker::new();
-    let target = HttpTarget::new(&http.target, &HttpTargetConfig::default(), &connections);
+    let target = HttpTarget::new(&http.target, service, &connections);
     let agent = Agent::new(config, Arc::new(target));
     let shutdown = CancellationToken::new();
     tokio::select! {

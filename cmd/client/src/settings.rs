@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use agent::TargetProtocol;
 use identity::{canonical_host, check_name};
 use runtime::config::{ConfigError, Layers, Loaded};
 use runtime::logging::LogFormat;
@@ -11,12 +12,13 @@ use serde::Deserialize;
 use tunnel::ws::Endpoint;
 
 /// The variables that are settings here. Others that begin alike are the server's.
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 7] = [
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_NAME",
     "ADIT_EXPECT_DOMAIN",
     "ADIT_CA_FILE",
+    "ADIT_TARGET_PROTOCOL",
     "ADIT_LOG_FORMAT",
 ];
 
@@ -35,6 +37,7 @@ struct Written {
     name: Option<String>,
     expect_domain: Option<String>,
     ca_file: Option<PathBuf>,
+    target_protocol: Option<String>,
     log_format: LogFormat,
 }
 
@@ -46,6 +49,7 @@ impl Default for Written {
             name: None,
             expect_domain: None,
             ca_file: None,
+            target_protocol: None,
             log_format: LogFormat::default(),
         }
     }
@@ -59,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) name: Option<String>,
     pub(crate) expect_domain: Option<String>,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) target_protocol: TargetProtocol,
     pub(crate) log_format: LogFormat,
 }
 
@@ -97,6 +102,11 @@ impl Settings {
             .transpose();
         let expect_domain =
             expect_domain.map_err(|error| loaded.fault("expect_domain", error.to_string()))?;
+        let target_protocol = written
+            .target_protocol
+            .as_deref()
+            .map_or_else(|| Ok(TargetProtocol::default()), str::parse)
+            .map_err(|error| loaded.fault("target_protocol", error.to_string()))?;
         let key = written.key.clone().or_else(default_key);
         let key = key.ok_or_else(|| {
             loaded.fault(
@@ -110,6 +120,7 @@ impl Settings {
             name: written.name.clone(),
             expect_domain,
             ca_file: written.ca_file.clone(),
+            target_protocol,
             log_format: written.log_format,
         })
     }
@@ -174,6 +185,11 @@ mod tests {
                 "ADIT_NAME",
                 "Photos",
                 "name (from ADIT_NAME): a tunnel name is made of a-z, 0-9 and '-'; 'P' is none of them",
+            ),
+            (
+                "ADIT_TARGET_PROTOCOL",
+                "h2",
+                "target_protocol (from ADIT_TARGET_PROTOCOL): \"h2\" is no protocol for a target; write http1 or h2c",
             ),
             (
                 "ADIT_LOG_FORMAT",

@@ -90,13 +90,14 @@ struct Flags {
 }
 
 /// Variables that begin like ours and are not settings of the server: its own `--config`, and the agent's.
-const NOT_SETTINGS: [&str; 7] = [
+const NOT_SETTINGS: [&str; 8] = [
     "ADIT_CONFIG",
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_NAME",
     "ADIT_EXPECT_DOMAIN",
     "ADIT_CA_FILE",
+    "ADIT_TARGET_PROTOCOL",
     "ADIT_LOG_FORMAT",
 ];
 

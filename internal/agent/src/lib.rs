@@ -27,5 +27,7 @@ pub use body::{RequestBody, RequestBodyError};
 pub use context::Context;
 pub use error::{AgentError, LinkError};
 pub use event::{Event, Outcome, Report};
-pub use http_target::{HttpTarget, HttpTargetConfig, TargetUrl, TargetUrlError};
+pub use http_target::{
+    HttpTarget, HttpTargetConfig, TargetProtocol, TargetProtocolError, TargetUrl, TargetUrlError,
+};
 pub use target::{BoxError, Duplex, SocketAnswer, Target, TargetBody, TargetError};

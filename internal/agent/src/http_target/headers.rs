@@ -36,12 +36,9 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a visitor's headers those of a request on this hop.
-pub(super) fn prepare_request(headers: &mut HeaderMap, body: &RequestBody) {
-    let wants_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    strip(headers);
-    if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+/// Makes a visitor's headers those of a request over HTTP/1.1.
+pub(super) fn prepare_http1(headers: &mut HeaderMap, body: &RequestBody) {
+    if strip_request(headers) {
         // TE is of this hop, so Connection must say so (RFC 9110 section 10.1.4).
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
@@ -49,6 +46,22 @@ pub(super) fn prepare_request(headers: &mut HeaderMap, body: &RequestBody) {
         // Said aloud: the library sends a body of unknown length with POST, but with GET it would leave it out.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
+}
+
+/// Makes a visitor's headers those of a request over HTTP/2, which has no headers of a hop but `TE: trailers`
+/// (RFC 9113 section 8.2.2) and frames bodies by itself.
+pub(super) fn prepare_h2c(headers: &mut HeaderMap) {
+    strip_request(headers);
+}
+
+/// Removes the headers of the hop behind, but says a wish for trailers anew; whether there is one.
+fn strip_request(headers: &mut HeaderMap) -> bool {
+    let wants_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    strip(headers);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    wants_trailers
 }
 
 /// Makes a target's headers those of a response, whose body has `exact` bytes where that is known.
@@ -160,11 +173,14 @@ mod tests {
     #[test]
     fn a_wish_for_trailers_is_said_anew_on_this_hop() {
         let mut map = headers(&[("te", "gzip, trailers")]);
-        prepare_request(&mut map, &RequestBody::empty());
+        prepare_http1(&mut map, &RequestBody::empty());
         assert_eq!(
             (&map[TE], &map[CONNECTION]),
             (&"trailers".parse().unwrap(), &"te".parse().unwrap())
         );
+        let mut map = headers(&[("te", "trailers"), ("connection", "te")]);
+        prepare_h2c(&mut map);
+        assert_eq!(names(&map), ["te"]);
     }
 
     #[test]
