@@ -19,6 +19,7 @@ use crate::{
     body::Body,
     config::Config,
     listener,
+    request_ids::RequestIds,
     table::{Entry, Table},
 };
 
@@ -39,6 +40,7 @@ pub struct Edge {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) reserved: Arc<dyn Reserved>,
     pub(crate) table: Arc<Table>,
+    pub(crate) ids: RequestIds,
     pub(crate) budget: Arc<Budget>,
     pub(crate) connections: Arc<Semaphore>,
     /// Every connection and upload.
@@ -75,6 +77,7 @@ impl Edge {
             directory,
             reserved,
             table: Arc::default(),
+            ids: RequestIds::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             leaving: CancellationToken::new(),

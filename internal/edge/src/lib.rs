@@ -23,6 +23,7 @@ mod listener;
 mod page;
 mod relay;
 mod request;
+mod request_ids;
 mod response;
 mod route;
 mod table;

@@ -27,7 +27,7 @@ pub(crate) async fn serve(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let started = Instant::now();
-    let id = request_id();
+    let id = edge.ids.next();
     let asked = Asked::of(request.headers(), id);
     let facts = Facts::of(&request);
     let answered = match host::decide(&mut request, &edge.config.domain) {
@@ -127,11 +127,4 @@ impl Facts {
             ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         );
     }
-}
-
-/// Unique enough to find a request in three logs, and not to be guessed.
-fn request_id() -> RequestId {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).expect("the system has random bytes");
-    RequestId(id)
 }
