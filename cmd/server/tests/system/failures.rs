@@ -9,7 +9,7 @@ use testkit::{
     origin::{Origin, read_head},
     process::{Agent, Key, Server},
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpListener, sync::mpsc, time::timeout};
 
 #[tokio::test]
 async fn a_target_that_is_down_is_a_502_at_once_and_works_when_it_is_up() {
@@ -168,4 +168,28 @@ async fn connections_that_say_nothing_or_half_a_head_are_closed_on_time() {
     raw.say("GET /_adit/health/live HTTP/1.1\r\nHost: {host}\r\n\r\n")
         .await;
     raw.until("200 OK").await;
+}
+
+#[tokio::test]
+async fn a_visitor_who_does_not_read_is_cut_off_and_the_service_freed() {
+    let server =
+        Server::configured("[exchanges]\nwrite_stall = \"300ms\"\nmax_body = \"unlimited\"").await;
+    let (freed, mut free) = mpsc::channel::<()>(1);
+    let origin = Origin::accepting(move |mut tcp| {
+        let freed = freed.clone();
+        async move {
+            read_head(&mut tcp).await;
+            tcp.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            // More than every buffer on the way holds; it ends when the agent lets go.
+            while tcp.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+            freed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &["-q"]).await;
+    let mut raw = agent.visitor().raw().await;
+    raw.say("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").await;
+    timeout(Duration::from_secs(20), free.recv())
+        .await
+        .expect("the service is freed");
 }
