@@ -4,5 +4,6 @@ mod attacks;
 mod bad_frames;
 mod exchanges;
 mod failures;
+mod grpc;
 mod real_services;
 mod survival;
