@@ -9,4 +9,5 @@
 pub mod hostile;
 pub mod origin;
 pub mod process;
+pub mod socket;
 pub mod visitor;

@@ -122,9 +122,7 @@ impl Visitor {
             .headers_mut()
             .entry(HOST)
             .or_insert_with(|| self.host.parse().expect("a host is a header value"));
-        let tcp = TcpStream::connect(self.server)
-            .await
-            .expect("the server accepts");
+        let tcp = self.connect().await;
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp))
             .await
             .expect("a client connection starts");
@@ -140,12 +138,17 @@ impl Visitor {
         (response, tasks)
     }
 
+    /// A connection to the server on which nothing has been said.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.server)
+            .await
+            .expect("the server accepts")
+    }
+
     /// A connection for raw bytes.
     pub async fn raw(&self) -> Raw {
         Raw {
-            tcp: TcpStream::connect(self.server)
-                .await
-                .expect("the server accepts"),
+            tcp: self.connect().await,
             host: self.host.clone(),
         }
     }

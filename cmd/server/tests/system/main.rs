@@ -1,9 +1,19 @@
 //! The built binaries with real services behind them, as visitors, agents' owners and attackers meet them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets a surprise fails, which is its job"
+)]
+
 mod attacks;
 mod bad_frames;
+mod event_streams;
 mod exchanges;
 mod failures;
-mod grpc;
+mod many_websockets;
 mod real_services;
+mod real_websockets;
 mod survival;
+mod tunnel;
+mod websocket_attacks;
+mod websockets;
