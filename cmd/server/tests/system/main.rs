@@ -10,6 +10,7 @@ mod bad_frames;
 mod event_streams;
 mod exchanges;
 mod failures;
+mod grpc;
 mod many_websockets;
 mod real_services;
 mod real_websockets;
