@@ -109,6 +109,8 @@ async fn serve_http2(
         // Reset floods (CVE-2023-44487 and its kin) end the connection.
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MAX_SEND_BUFFER)
         .keep_alive_interval(Some(config.idle_timeout / 2))
         .keep_alive_timeout(config.header_timeout);
@@ -124,6 +126,11 @@ const MAX_PENDING_RESETS: usize = 20;
 /// Streams we reset because the visitor broke the protocol, before we give up on
 /// the connection.
 const MAX_LOCAL_RESETS: usize = 128;
+/// What a visitor may send on one stream before the tunnel has taken it.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection: uploads that stall may hold up others
+/// of the same visitor, but never more memory than this.
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 /// Response bytes one stream buffers inside the HTTP/2 library.
 const MAX_SEND_BUFFER: usize = 128 * 1024;
 

@@ -4,7 +4,7 @@
 use exchange::hop;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{SET_COOKIE, TE, TRAILER},
+    header::{COOKIE, SET_COOKIE, TE, TRAILER},
 };
 
 /// Prefix of headers that only Adit's own hops may write.
@@ -67,6 +67,21 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     for name in forwarded {
         trailers.remove(name);
     }
+}
+
+/// Makes one field of the crumbs that HTTP/2 cuts cookies into: behind this hop
+/// may be HTTP/1.1, which has one (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs = headers.get_all(COOKIE);
+    let crumbs: Vec<&[u8]> = crumbs.iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+    headers.insert(
+        COOKIE,
+        joined.expect("values with \"; \" between are a value"),
+    );
 }
 
 /// Removes cookies set for the server's own domain or above it: sibling tunnels
@@ -182,6 +197,16 @@ mod tests {
                 "d=4; Domain=label.adit.example",
                 "e=5; Domain=dit.example"
             ]
+        );
+    }
+
+    #[test]
+    fn the_crumbs_of_a_cookie_become_one_field() {
+        let mut map = headers(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2; c=3")]);
+        join_cookies(&mut map);
+        assert_eq!(
+            map.get_all(COOKIE).iter().collect::<Vec<_>>(),
+            ["a=1; b=2; c=3"]
         );
     }
 

@@ -80,6 +80,9 @@ fn rewrite(
 ) -> Result<RequestHead, Failure> {
     let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
     headers::strip(&mut parts.headers);
+    if parts.version == Version::HTTP_2 {
+        headers::join_cookies(&mut parts.headers);
+    }
     forwarded::write(&mut parts.headers, visitor, authority, parts.version)?;
     Ok(RequestHead {
         target: host::origin_form(&parts.uri, &parts.method)?,

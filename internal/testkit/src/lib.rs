@@ -7,6 +7,7 @@
 //! For tests only: helpers panic with the reason instead of returning errors.
 
 pub mod hostile;
+pub mod http2;
 pub mod origin;
 pub mod process;
 pub mod socket;

@@ -11,6 +11,7 @@ mod event_streams;
 mod exchanges;
 mod failures;
 mod grpc;
+mod http2_visitors;
 mod many_websockets;
 mod real_services;
 mod real_websockets;
