@@ -5,10 +5,10 @@
 //! nothing of links and keys: it addresses tunnels through the directory and
 //! meets the uplink only on the bus.
 //!
-//! The order of work on a request is the order of the modules: [`host`] decides
-//! whom it is for, [`headers`] removes what belongs to one hop, [`forwarded`]
+//! The order of work on a request is the order of the modules: `host` decides
+//! whom it is for, `headers` removes what belongs to one hop, `forwarded`
 //! writes who asked, `route` picks a link, `relay` or `ws` runs the exchange, and
-//! [`failure`] is the one place that decides the statuses Adit answers itself.
+//! `failure` is the one place that decides the statuses Adit answers itself.
 
 mod body;
 mod config;
