@@ -1,7 +1,7 @@
 # What a developer types. The work is in scripts and in cargo; this file only gives it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench
+.PHONY: help build demo test bench soak
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
@@ -18,3 +18,6 @@ test: ## install what is missing, then format, clippy, documentation, tests
 
 bench: ## the figures: requests a second, CPU and memory
 	@benches/run.sh
+
+soak: build ## event streams of ten minutes through the release binaries
+	@benches/soak.py
