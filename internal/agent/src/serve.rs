@@ -234,6 +234,8 @@ pub(crate) async fn respond(
         max: None,
         source_stall: None,
         credit_stall: None,
+        // The edge cleans what it gets from anybody.
+        clean_trailers: None,
     };
     pump(&mut body, sender, rules)
         .await
@@ -252,7 +254,7 @@ fn broken_off(error: &PumpError<BoxError>) -> Reset {
         PumpError::Source(source) => bad_response(format!(
             "the target broke off in the middle of its response: {source}"
         )),
-        PumpError::SourceStalled | PumpError::CreditStalled | PumpError::TooLarge => {
+        PumpError::SourceStalled { .. } | PumpError::CreditStalled | PumpError::TooLarge => {
             bad_response(error.to_string())
         }
     }

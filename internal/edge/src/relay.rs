@@ -13,10 +13,7 @@ use hyper::body::Incoming;
 use messages::{
     INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead, TunnelId,
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     body::Body,
@@ -28,7 +25,7 @@ use crate::{
     response::{self, Checked},
     route::Offers,
     table::{Delivery, Line},
-    upload::{Outcome, Upload},
+    upload::{Outcome, Upload, Uploading},
 };
 
 /// Turns of the scheduler a small request body gets to arrive whole before its
@@ -182,7 +179,7 @@ impl Relay<'_> {
     async fn response(
         &self,
         mut receiver: Receiver,
-        mut upload: Option<oneshot::Receiver<Outcome>>,
+        mut upload: Option<Uploading>,
     ) -> Result<Response<Body>, Failure> {
         let limit = self.edge.config.head_timeout;
         let mut deadline = pin!(sleep(limit));
@@ -196,7 +193,12 @@ impl Relay<'_> {
                 }
                 event = receiver.recv() => match event {
                     Ok(Event::Response(head)) if head.status.is_informational() => {}
-                    Ok(Event::Response(head)) => return self.respond(*head, receiver),
+                    Ok(Event::Response(head)) => {
+                        if let Some(upload) = &upload {
+                            upload.answered();
+                        }
+                        return self.respond(*head, receiver);
+                    }
                     Ok(_) => return Err(Failure::BadResponse),
                     Err(reset) => return Err(Failure::from_reset(&reset, self.edge.config.max_body, limit)),
                 },
@@ -266,10 +268,9 @@ fn send(opener: &Opener<'_>, head: &RequestHead, sender: &mut Sender) -> Result<
 }
 
 /// The upload's outcome; never, when there is none.
-async fn ended(upload: &mut Option<oneshot::Receiver<Outcome>>) -> Outcome {
+async fn ended(upload: &mut Option<Uploading>) -> Outcome {
     match upload {
-        // A task that is gone without a word was shut down with the edge.
-        Some(outcome) => outcome.await.unwrap_or(Ok(())),
+        Some(upload) => upload.ended().await,
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,9 @@
 //! A request body on its way to the agent, beside the wait for the response.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use exchange::{
     CutSignal, Sender,
@@ -10,7 +13,7 @@ use hyper::body::Incoming;
 use messages::ResetCode;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{config::Config, edge::Edge, failure::Failure};
+use crate::{config::Config, edge::Edge, failure::Failure, headers};
 
 /// A body being sent.
 pub(crate) struct Upload {
@@ -28,14 +31,39 @@ pub(crate) struct Upload {
 /// How an upload ended; `Ok` also when the agent wants no more of it.
 pub(crate) type Outcome = Result<(), Failure>;
 
+/// An upload under way.
+pub(crate) struct Uploading {
+    outcome: oneshot::Receiver<Outcome>,
+    answered: Arc<AtomicBool>,
+}
+
+impl Uploading {
+    /// Waits for its end. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> Outcome {
+        // A task that is gone without a word was shut down with the edge.
+        (&mut self.outcome).await.unwrap_or(Ok(()))
+    }
+
+    /// The response has begun. From now on both sides talk as they like: a visitor
+    /// who listens may be silent for as long as the service lets him.
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Upload {
     /// Sends the body in a task of its own; the outcome comes out of the
     /// receiver. The task ends with the body, the exchange or the visitor.
-    pub(crate) fn start(mut self, edge: &Arc<Edge>) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn start(mut self, edge: &Arc<Edge>) -> Uploading {
         let (report, outcome) = oneshot::channel();
+        let answered = Arc::new(AtomicBool::new(false));
+        let uploading = Uploading {
+            outcome,
+            answered: answered.clone(),
+        };
         let shared = edge.clone();
         edge.tasks.spawn(async move {
-            let stopped = self.run(&shared.config).await;
+            let stopped = self.run(&shared.config, &answered).await;
             let failure = stopped.as_ref().map(|stop| stop.failure(&shared.config));
             // The visitor's answer first, then the agent's reset: who waits for
             // the response must find the better reason. Nobody listens once the
@@ -46,15 +74,16 @@ impl Upload {
                 self.sender.abort(code, reason);
             }
         });
-        outcome
+        uploading
     }
 
-    async fn run(&mut self, config: &Config) -> Option<Stop> {
-        let rules = PumpRules {
+    async fn run(&mut self, config: &Config, answered: &AtomicBool) -> Option<Stop> {
+        let mut rules = PumpRules {
             sent: self.sent,
             max: config.max_body,
             source_stall: Some(config.body_timeout),
             credit_stall: Some(config.body_timeout),
+            clean_trailers: Some(headers::clean_trailers),
         };
         let Self {
             sender,
@@ -71,7 +100,14 @@ impl Upload {
                     Err(_) => return Some(Stop::AgentStalled),
                 }
             }
-            Stop::of(&pump(body, sender, rules).await)
+            loop {
+                match pump(body, sender, rules).await {
+                    Err(PumpError::SourceStalled { sent }) if answered.load(Ordering::Relaxed) => {
+                        rules.sent = sent;
+                    }
+                    ended => return Stop::of(&ended),
+                }
+            }
         };
         tokio::select! {
             stopped = sending => stopped,
@@ -93,7 +129,7 @@ impl Stop {
     fn of<E>(result: &Result<u64, PumpError<E>>) -> Option<Self> {
         match result {
             Ok(_) | Err(PumpError::Closed(_)) => None,
-            Err(PumpError::SourceStalled) => Some(Self::VisitorStalled),
+            Err(PumpError::SourceStalled { .. }) => Some(Self::VisitorStalled),
             Err(PumpError::CreditStalled) => Some(Self::AgentStalled),
             Err(PumpError::TooLarge) => Some(Self::TooLarge),
             Err(PumpError::Source(_)) => Some(Self::VisitorLeft),

@@ -147,6 +147,10 @@ struct Published {
 
 impl Published {
     async fn start() -> Self {
+        Self::through(Server::start(&[]).await).await
+    }
+
+    async fn through(server: Server) -> Self {
         let (cancels, cancelled) = mpsc::channel(1);
         let origin = Origin::accepting(move |tcp| {
             let shout = Shout {
@@ -165,7 +169,6 @@ impl Published {
             }
         })
         .await;
-        let server = Server::start(&[]).await;
         let options = ["-q", "--target-protocol", "h2c"];
         let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &options).await;
         let public: Uri = agent.url.parse().unwrap();
@@ -288,6 +291,23 @@ async fn a_conversation_goes_back_and_forth_message_by_message() {
     drop(say);
     let end = timeout(PATIENCE, answers.message()).await.expect("the end");
     assert_eq!(end.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_conversation_may_fall_silent_once_it_has_begun() {
+    let server = Server::configured("[exchanges]\nbody_timeout = \"200ms\"").await;
+    let mut published = Published::through(server).await;
+    let (say, said) = mpsc::channel(1);
+    let said = stream::unfold(said, async |mut said: mpsc::Receiver<Text>| {
+        Some((said.recv().await?, said))
+    });
+    say.send(text("first")).await.unwrap();
+    let mut answers = published.both(Box::pin(said)).await.unwrap();
+    assert_eq!(answers.message().await.unwrap(), Some(text("FIRST")));
+    // Nothing is waited for: several times the patience with an upload that no one answers passes.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    say.send(text("still there")).await.unwrap();
+    assert_eq!(answers.message().await.unwrap(), Some(text("STILL THERE")));
 }
 
 #[tokio::test]

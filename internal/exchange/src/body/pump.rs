@@ -3,6 +3,7 @@
 use std::{future::poll_fn, pin::Pin, time::Duration};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::Body;
 use messages::Reset;
 use tokio::time::timeout;
@@ -21,6 +22,8 @@ pub struct PumpRules {
     pub source_stall: Option<Duration>,
     /// The longest wait for the other side to take any; `None` waits for ever.
     pub credit_stall: Option<Duration>,
+    /// Removes what trailers must not carry.
+    pub clean_trailers: Option<fn(&mut HeaderMap)>,
 }
 
 /// Why a pump stopped before the end. The caller decides what to tell whom; the
@@ -30,9 +33,13 @@ pub enum PumpError<E> {
     /// The source failed: the visitor left, the target broke off.
     #[error("the body broke off")]
     Source(E),
-    /// The source sent nothing for the whole stall time.
+    /// The source sent nothing for the whole stall time. Nothing is lost: another
+    /// pump may go on where this one stopped.
     #[error("the body stalled")]
-    SourceStalled,
+    SourceStalled {
+        /// Bytes that have passed so far.
+        sent: u64,
+    },
     /// The other side took nothing for the whole stall time.
     #[error("the other side takes no more of the body")]
     CreditStalled,
@@ -66,7 +73,7 @@ where
         }
         let Some(frame) = within(rules.source_stall, next_frame(body))
             .await
-            .ok_or(PumpError::SourceStalled)?
+            .ok_or(PumpError::SourceStalled { sent })?
         else {
             sender.end();
             return Ok(sent);
@@ -85,7 +92,10 @@ where
                 }
             }
             Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
+                if let Ok(mut trailers) = frame.into_trailers() {
+                    if let Some(clean) = rules.clean_trailers {
+                        clean(&mut trailers);
+                    }
                     within(rules.credit_stall, sender.trailers(&trailers))
                         .await
                         .ok_or(PumpError::CreditStalled)?

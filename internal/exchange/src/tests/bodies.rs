@@ -53,6 +53,7 @@ const RULES: PumpRules = PumpRules {
     max: Some(512_000),
     source_stall: Some(Duration::from_secs(30)),
     credit_stall: Some(Duration::from_secs(30)),
+    clean_trailers: None,
 };
 
 async fn response_body(edge: &mut End, rules: Rules) -> Incoming {
@@ -162,7 +163,7 @@ async fn a_silent_source_and_a_target_without_appetite_are_told_apart() {
         Result<Frame<Bytes>, Infallible>,
     >());
     let stalled = pump(&mut silent, edge.sender(), RULES).await;
-    assert!(matches!(stalled, Err(PumpError::SourceStalled)));
+    assert!(matches!(stalled, Err(PumpError::SourceStalled { .. })));
     let mut large = http_body_util::Full::new(bytes(200_000));
     let stalled = pump(&mut large, edge.sender(), RULES).await;
     assert!(
