@@ -17,8 +17,9 @@ use queue::Queue;
 /// How much may wait on one link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Bytes of data frames, each counted with 64 bytes of overhead. Default 16 MiB: twice the byte budget that
-    /// all streams of a link share, so that heads fit beside bodies.
+    /// Bytes of data frames, each counted with 64 bytes of overhead. Default 144 MiB, the most that credit can
+    /// explain: the first window of 1,024 streams, the 64 MiB that a node's windows grow by, and 16 MiB of heads.
+    /// Anything less ends links that did nothing wrong, as soon as several large bodies meet on a slow way.
     pub bytes: usize,
     /// Frames in the control lane (Window, Reset, Ping, Pong). Default 16,384: a few for each stream that a link
     /// can have; a peer that provokes more and reads none of them is not worth keeping.
@@ -28,7 +29,7 @@ pub struct OutboxLimits {
 impl Default for OutboxLimits {
     fn default() -> Self {
         Self {
-            bytes: 16 << 20,
+            bytes: 144 << 20,
             control_frames: 16 << 10,
         }
     }
