@@ -1,10 +1,10 @@
 # What a developer types. The work is in scripts and in cargo; this file only gives it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak
+.PHONY: help build demo test bench soak soak-bodies
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
 
 build: ## both binaries, optimised: target/release/adit-server and target/release/adit
 	cargo build --release --locked --bin adit-server --bin adit
@@ -21,3 +21,6 @@ bench: ## the figures: requests a second, CPU and memory
 
 soak: build ## event streams of ten minutes through the release binaries
 	@benches/soak.py
+
+soak-bodies: ## a 5 GB download and upload, and the memory they took
+	@benches/soak_bodies.sh

@@ -6,6 +6,7 @@
 //!
 //! For tests only: helpers panic with the reason instead of returning errors.
 
+pub mod cluster;
 pub mod hostile;
 pub mod http2;
 pub mod origin;

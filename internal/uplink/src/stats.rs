@@ -2,12 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of one uplink, all since its start but for the first two.
+/// Counters of one uplink, all since its start but for the first three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Links that serve a tunnel now.
     pub links: usize,
+    /// Streams open over all of them now.
+    pub streams: usize,
     /// Handshakes in progress now.
     pub pending: u32,
     /// Registrations granted.
@@ -39,9 +41,10 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn read(&self, links: usize, pending: u32) -> Stats {
+    pub(crate) fn read(&self, (links, streams): (usize, usize), pending: u32) -> Stats {
         Stats {
             links,
+            streams,
             pending,
             granted: self.granted.read(),
             capped: self.capped.read(),

@@ -289,7 +289,9 @@ impl Uplink {
     /// The counters at this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let links = self.registry.all();
+        let streams = links.iter().map(|link| link.streams()).sum();
         self.counters
-            .read(self.registry.len(), self.admission.pending())
+            .read((links.len(), streams), self.admission.pending())
     }
 }

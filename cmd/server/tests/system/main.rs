@@ -5,6 +5,7 @@
     reason = "a test that meets a surprise fails, which is its job"
 )]
 
+mod aborted;
 mod attacks;
 mod bad_frames;
 mod event_streams;
@@ -13,9 +14,9 @@ mod expectations;
 mod failures;
 mod framing;
 mod grpc;
-mod h2c_targets;
 mod http2_floods;
 mod http2_visitors;
+mod large_bodies;
 mod many_websockets;
 mod real_services;
 mod real_websockets;
