@@ -14,6 +14,7 @@ mod expectations;
 mod failures;
 mod framing;
 mod grpc;
+mod h2c_targets;
 mod http2_floods;
 mod http2_visitors;
 mod large_bodies;
