@@ -9,7 +9,7 @@ mod names;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use runtime::config::{Count, CountLimit, List, Period, Size, SizeLimit};
+use runtime::config::{Count, CountLimit, List, Period, PeriodLimit, Size, SizeLimit};
 use runtime::logging::{LogFilter, LogFormat};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,7 @@ pub(crate) struct Exchanges {
     pub(crate) head_timeout: Period,
     pub(crate) body_timeout: Period,
     pub(crate) write_stall: Period,
+    pub(crate) idle_timeout: PeriodLimit,
     pub(crate) window_budget: Size,
 }
 
@@ -138,6 +139,7 @@ impl Default for Exchanges {
             head_timeout: Period::secs(30),
             body_timeout: Period::secs(30),
             write_stall: Period::secs(60),
+            idle_timeout: PeriodLimit(None),
             window_budget: Size(64 << 20),
         }
     }
@@ -188,6 +190,7 @@ impl Settings {
             head_timeout: self.exchanges.head_timeout.0,
             body_timeout: self.exchanges.body_timeout.0,
             write_stall: self.exchanges.write_stall.0,
+            exchange_idle: self.exchanges.idle_timeout.0,
             header_timeout: self.visitors.header_timeout.0,
             idle_timeout: self.visitors.idle_timeout.0,
             max_connections: self.visitors.max_connections.as_usize(),

@@ -26,6 +26,9 @@ pub struct Config {
     /// The longest time a visitor may refuse to read; then the connection is
     /// cut.
     pub write_stall: Duration,
+    /// The longest time without content in either direction on one exchange,
+    /// event streams and WebSockets included; `None` is without end.
+    pub exchange_idle: Option<Duration>,
     /// From the first byte of a request head to its end; also the time a new
     /// connection has for its first request.
     pub header_timeout: Duration,
@@ -52,6 +55,7 @@ impl Default for Config {
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),
+            exchange_idle: None,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             max_connections: 16_384,

@@ -111,10 +111,19 @@ impl Edge {
         self.table.len()
     }
 
-    /// Cuts the exchanges whose visitor has not taken anything for longer than
+    /// Cuts the exchanges that were idle for longer than the operator allows, and
+    /// those whose visitor has not taken anything for longer than
     /// the write stall time. A socket that does not drain is noticed by its own
     /// clock; this finds single HTTP/2 streams.
     pub(crate) fn cut_stalled(&self) {
+        if let Some(limit) = self.config.exchange_idle {
+            for entry in self.table.quiet(limit) {
+                tracing::debug!(tunnel = %entry.line.tunnel, "cut an exchange: it was idle");
+                entry
+                    .port
+                    .abort(Reset::new(ResetCode::TimedOut, "idle for too long"));
+            }
+        }
         for entry in self.table.stalled(self.config.write_stall) {
             tracing::debug!(tunnel = %entry.line.tunnel, "cut an exchange: the visitor does not read");
             entry

@@ -12,14 +12,18 @@ use crate::{connection, edge::Edge};
 /// retry at once would only burn the core that could free some.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often exchanges are checked for visitors who do not read.
+/// How often exchanges are checked for visitors who do not read, at least.
 const STALL_CHECK: Duration = Duration::from_secs(5);
 
 /// Accepts until `shutdown`. A connection is taken only when there is room for
 /// it; the others wait in the kernel's queue.
 pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: CancellationToken) {
     let checking = async {
-        let mut check = tokio::time::interval(STALL_CHECK);
+        // A short idle time asks for a closer look.
+        let often = edge.config.exchange_idle.map_or(STALL_CHECK, |idle| {
+            (idle / 4).clamp(Duration::from_millis(50), STALL_CHECK)
+        });
+        let mut check = tokio::time::interval(often);
         loop {
             check.tick().await;
             edge.cut_stalled();

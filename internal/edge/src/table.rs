@@ -72,6 +72,11 @@ impl Table {
         self.select(|entry| entry.port.stalled_for() > limit)
     }
 
+    /// The exchanges on which nothing has moved for longer than `limit`.
+    pub(crate) fn quiet(&self, limit: Duration) -> Vec<Arc<Entry>> {
+        self.select(|entry| entry.port.quiet_for() > limit)
+    }
+
     fn select(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
         let pick = |shard: &Mutex<HashMap<u64, Arc<Entry>>>| {
             lock(shard)

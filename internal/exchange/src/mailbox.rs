@@ -169,6 +169,13 @@ impl Port {
         self.0.stalled_for()
     }
 
+    /// How long no content has moved in either direction, to the precision in
+    /// which it is asked: activity is noticed by a call, not by a clock of its own.
+    #[must_use]
+    pub fn quiet_for(&self) -> Duration {
+        self.0.quiet_for()
+    }
+
     /// Resolves when the exchange is cut, from whichever side.
     #[must_use]
     pub fn cut_signal(&self) -> CutSignal {

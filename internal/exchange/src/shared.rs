@@ -123,6 +123,7 @@ impl Shared {
                 .window
                 .received(cost)
                 .map_err(|_| Violation::Overrun)?;
+            state.moved += 1;
             let empty = matches!(&message, Message::Body { data, .. } if data.is_empty());
             let end = state.store(self.role, message)?;
             if empty {
@@ -181,6 +182,7 @@ impl Shared {
             if state.out_ended {
                 return None;
             }
+            state.moved += 1;
             Some(end)
         });
         let Some(end) = closes else { return };
@@ -353,6 +355,17 @@ impl Shared {
         let now = self.now();
         let since = self.lock().waiting_since;
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// How long nothing has moved, as far as those who ask can tell: the time
+    /// since the first call that found what this one finds.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.seen.0 != state.moved {
+            state.seen = (state.moved, now);
+        }
+        now.saturating_sub(state.seen.1)
     }
 
     fn now(&self) -> Duration {

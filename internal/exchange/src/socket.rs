@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use messages::{Reset, Teardown, cost};
+use messages::{Reset, ResetCode, Teardown, cost};
 use tokio::time::timeout;
 
 use crate::{Event, Receiver, Sender};
@@ -96,7 +96,7 @@ where
             sender.teardown(teardown);
             close(&mut out, &mut inp, answer(teardown)).await;
         }
-        Spliced::Cut(_) => close(&mut out, &mut inp, Some(bad_gateway())).await,
+        Spliced::Cut(reset) => close(&mut out, &mut inp, Some(cut(reset))).await,
     }
     ended
 }
@@ -190,11 +190,16 @@ fn answer(teardown: &Teardown) -> Option<Said> {
     }
 }
 
-/// RFC 6455's registry: a gateway got no valid answer.
-fn bad_gateway() -> Said {
+/// RFC 6455's registry: an end point that goes away, or a gateway that got no
+/// valid answer.
+fn cut(reset: &Reset) -> Said {
+    let (code, reason) = match reset.code {
+        ResetCode::TimedOut => (1001, "idle for too long"),
+        _ => (1014, "the tunnel was lost"),
+    };
     Said::Close {
-        code: Some(1014),
-        reason: "the tunnel was lost".to_owned(),
+        code: Some(code),
+        reason: reason.to_owned(),
     }
 }
 

@@ -39,6 +39,10 @@ pub(crate) struct State {
     pub(crate) unwanted: bool,
     /// Since when the head of the queue has been waiting, from the epoch.
     pub(crate) waiting_since: Option<Duration>,
+    /// Frames of either direction so far.
+    pub(crate) moved: u64,
+    /// What `moved` was when it was last looked at, and when that was seen first.
+    pub(crate) seen: (u64, Duration),
     /// Bytes of growth taken from the budget.
     pub(crate) grown: u32,
     pub(crate) receive_waker: Option<Waker>,
@@ -61,6 +65,8 @@ impl State {
             cut: None,
             unwanted: false,
             waiting_since: None,
+            moved: 0,
+            seen: (0, Duration::ZERO),
             grown: 0,
             receive_waker: None,
             send_waker: None,

@@ -1,6 +1,6 @@
 //! What only the settings as a whole can show to be wrong.
 
-use runtime::config::{ConfigError, Loaded};
+use runtime::config::{ConfigError, Loaded, Period};
 
 use super::Settings;
 
@@ -41,6 +41,10 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
         ("exchanges.head_timeout", exchanges.head_timeout),
         ("exchanges.body_timeout", exchanges.body_timeout),
         ("exchanges.write_stall", exchanges.write_stall),
+        (
+            "exchanges.idle_timeout",
+            exchanges.idle_timeout.0.map_or(Period::secs(1), Period),
+        ),
         ("links.ping_after", links.ping_after),
         ("admission.handshake_timeout", admission.handshake_timeout),
     ];

@@ -118,6 +118,21 @@ async fn an_event_stream_outlives_every_timer_events_or_none() {
 }
 
 #[tokio::test]
+async fn an_idle_stream_is_cut_where_the_operator_says_so() {
+    let (origin, say) = speaking().await;
+    let tunnel = Tunnel::configured("[exchanges]\nidle_timeout = \"500ms\"", origin).await;
+    let (response, _connection) = subscribe(&tunnel.visitor(), "/events").await;
+    let mut body = response.into_body();
+    for _ in 0..5 {
+        sleep(Duration::from_millis(200)).await;
+        say.send("data: x\n\n").await.unwrap();
+        body.frame().await.unwrap().expect("a stream in use stays");
+    }
+    let cut = timeout(Duration::from_secs(5), body.collect()).await;
+    assert!(cut.expect("in time").is_err(), "an idle stream is cut");
+}
+
+#[tokio::test]
 async fn a_long_poll_is_answered_when_the_service_answers() {
     let origin = Origin::serving(|_| async {
         sleep(Duration::from_secs(3)).await;

@@ -12,7 +12,7 @@ mod values;
 pub use error::ConfigError;
 pub use layers::{Layers, Loaded};
 pub use scalar::{Scalar, deserialize_scalar};
-pub use values::{Count, CountLimit, List, Period, Size, SizeLimit};
+pub use values::{Count, CountLimit, List, Period, PeriodLimit, Size, SizeLimit};
 
 /// The settings as a TOML document that gives the same settings when it is read again, apart from what their own
 /// serialisation hides.

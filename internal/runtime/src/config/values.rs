@@ -101,6 +101,34 @@ impl Scalar for Period {
     const WANTED: &'static str = "a number with its unit, such as 30s, 500ms or 2m";
 }
 
+/// A length of time, or `unlimited`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeriodLimit(pub Option<Duration>);
+
+impl FromStr for PeriodLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("unlimited") {
+            return Ok(Self(None));
+        }
+        text.parse().map(|Period(period)| Self(Some(period)))
+    }
+}
+
+impl fmt::Display for PeriodLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(period) => Period(period).fmt(f),
+            None => f.write_str("unlimited"),
+        }
+    }
+}
+
+impl Scalar for PeriodLimit {
+    const WANTED: &'static str = "a number with its unit, such as 30s, 500ms or 2m, or unlimited";
+}
+
 /// A number of bytes: `512000`, `64KiB` (1024 each) or `64KB` (1000 each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -209,7 +237,7 @@ impl Scalar for CountLimit {
     const NUMBER: bool = true;
 }
 
-serde_as_a_word!(Period, Size, SizeLimit, LogFormat, LogFilter);
+serde_as_a_word!(Period, PeriodLimit, Size, SizeLimit, LogFormat, LogFilter);
 
 // Counts are the words that TOML can write without quotes.
 impl Serialize for Count {
