@@ -40,12 +40,9 @@ async fn a_target_that_is_down_is_a_502_at_once_and_works_when_it_is_up() {
     let answering = async {
         let (mut tcp, _) = listener.accept().await.unwrap();
         read_head(&mut tcp).await;
-        tokio::io::AsyncWriteExt::write_all(
-            &mut tcp,
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup",
-        )
-        .await
-        .unwrap();
+        tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup")
+            .await
+            .unwrap();
     };
     let visitor = agent.visitor();
     let (answer, ()) = tokio::join!(visitor.get("/"), answering);
