@@ -101,12 +101,12 @@ async fn an_event_stream_has_no_limit_of_size_and_other_responses_have() {
 #[tokio::test]
 async fn an_event_stream_outlives_every_timer_events_or_none() {
     let (origin, say) = speaking().await;
-    let settings = "[exchanges]\nhead_timeout = \"300ms\"\nbody_timeout = \"300ms\"\nwrite_stall = \"300ms\"\n\
-        [visitors]\nheader_timeout = \"300ms\"\nidle_timeout = \"300ms\"";
+    let settings = "[exchanges]\nhead_timeout = \"1s\"\nbody_timeout = \"1s\"\nwrite_stall = \"1s\"\n\
+        [visitors]\nheader_timeout = \"1s\"\nidle_timeout = \"1s\"";
     let tunnel = Tunnel::configured(settings, origin).await;
     let (response, _connection) = subscribe(&tunnel.visitor(), "/events").await;
     let mut body = response.into_body();
-    for pause in [100, 100, 100, 100, 100, 1500] {
+    for pause in [100, 100, 100, 100, 100, 2500] {
         sleep(Duration::from_millis(pause)).await;
         say.send("data: x\n\n").await.unwrap();
         let frame = timeout(Duration::from_secs(5), body.frame()).await;
@@ -120,11 +120,11 @@ async fn an_event_stream_outlives_every_timer_events_or_none() {
 #[tokio::test]
 async fn an_idle_stream_is_cut_where_the_operator_says_so() {
     let (origin, say) = speaking().await;
-    let tunnel = Tunnel::configured("[exchanges]\nidle_timeout = \"500ms\"", origin).await;
+    let tunnel = Tunnel::configured("[exchanges]\nidle_timeout = \"1500ms\"", origin).await;
     let (response, _connection) = subscribe(&tunnel.visitor(), "/events").await;
     let mut body = response.into_body();
-    for _ in 0..5 {
-        sleep(Duration::from_millis(200)).await;
+    for _ in 0..8 {
+        sleep(Duration::from_millis(300)).await;
         say.send("data: x\n\n").await.unwrap();
         body.frame().await.unwrap().expect("a stream in use stays");
     }

@@ -50,7 +50,7 @@ async fn is_quick(socket: &mut Plain) {
         socket.send(Message::text("ping?")).await.unwrap();
         assert_eq!(hear(socket).await, Message::text("ping?"));
         let took = began.elapsed();
-        assert!(took < Duration::from_secs(1), "a round trip took {took:?}");
+        assert!(took < Duration::from_secs(3), "a round trip took {took:?}");
     }
 }
 

@@ -347,12 +347,12 @@ async fn pings_are_answered_by_the_next_hop_and_never_reach_the_other_side() {
 #[tokio::test]
 async fn an_idle_websocket_is_closed_where_the_operator_says_so_and_a_busy_one_is_not() {
     let (origin, mut ends) = telling_ends().await;
-    let tunnel = Tunnel::configured("[exchanges]\nidle_timeout = \"800ms\"", origin).await;
+    let tunnel = Tunnel::configured("[exchanges]\nidle_timeout = \"1500ms\"", origin).await;
     let mut busy = tunnel.visitor().open_socket("/").await;
     let mut idle = tunnel.visitor().open_socket("/").await;
     for _ in 0..20 {
         busy.send(Message::text("alive")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
     let idle = timeout(Duration::from_secs(5), end(&mut idle)).await;
     assert_eq!(idle.expect("in time").code(), Some(1001));
@@ -363,11 +363,11 @@ async fn an_idle_websocket_is_closed_where_the_operator_says_so_and_a_busy_one_i
 
 #[tokio::test]
 async fn a_websocket_that_says_nothing_outlives_every_other_timer() {
-    let settings = "[exchanges]\nhead_timeout = \"300ms\"\nbody_timeout = \"300ms\"\nwrite_stall = \"300ms\"\n\
-        [visitors]\nheader_timeout = \"300ms\"\nidle_timeout = \"300ms\"";
+    let settings = "[exchanges]\nhead_timeout = \"1s\"\nbody_timeout = \"1s\"\nwrite_stall = \"1s\"\n\
+        [visitors]\nheader_timeout = \"1s\"\nidle_timeout = \"1s\"";
     let tunnel = Tunnel::configured(settings, Origin::echoing_sockets().await).await;
     let mut socket = tunnel.visitor().open_socket("/").await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     socket.send(Message::text("still here")).await.unwrap();
     assert_eq!(hear(&mut socket).await, Message::text("still here"));
 }
