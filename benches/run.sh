@@ -7,7 +7,7 @@
 # Needs nginx and wrk (`.ci/install --bench` installs what is missing); perf, where it counts instructions.
 set -euo pipefail
 # SECONDS counts by itself in bash: what counts is the value it was given in the environment.
-seconds=$(tr '\0' '\n' </proc/self/environ | sed -n 's/^SECONDS=//p')
+seconds=$(tr '\0' '\n' <"/proc/$$/environ" | sed -n 's/^SECONDS=//p')
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
 for command in nginx wrk python3 cargo; do
