@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use exchange::body::{Incoming, Peeked, PumpError, PumpRules, Rules, pump};
+use exchange::hop;
 use exchange::{CutSignal, Event as Heard, Receiver, Sender};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use messages::{MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead};
 use tokio::sync::watch;
@@ -143,7 +144,8 @@ fn request_body(
     receiver: Receiver,
     expectation: Option<watch::Receiver<Expectation>>,
 ) -> Result<RequestBody, Reset> {
-    let length = content_length(headers)?;
+    let length = hop::content_length(headers)
+        .map_err(|error| Reset::new(ResetCode::Protocol, error.to_string()))?;
     if receiver.is_finished() {
         return match length {
             None | Some(0) => Ok(RequestBody::empty()),
@@ -161,24 +163,6 @@ fn request_body(
         Incoming::new(receiver, rules),
         expectation,
     ))
-}
-
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Reset> {
-    let mut values = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digits = value
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match (digits.and_then(|digits| digits.parse().ok()), values.next()) {
-        (Some(length), None) => Ok(Some(length)),
-        _ => Err(Reset::new(
-            ResetCode::Protocol,
-            "the request's Content-Length is not one number",
-        )),
-    }
 }
 
 /// The request as a target gets it: origin form, and the public authority as its Host.

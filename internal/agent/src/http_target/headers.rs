@@ -3,38 +3,11 @@
 //! The edge has done the same already. It is done again because this end speaks HTTP/1.1, where a header decides how
 //! many bytes a message has.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderMap, HeaderName,
-    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+pub(super) use exchange::hop::strip;
+use exchange::hop::tokens;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 
 use crate::{RequestBody, TargetError};
-
-/// Headers that end at each hop, whatever Connection says.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// What Connection cannot remove: it decides routing, framing or trust.
-const PROTECTED: [HeaderName; 5] = [AUTHORIZATION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST];
-
-/// Removes the headers of the hop behind.
-pub(super) fn strip(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
 
 /// Makes a visitor's headers those of a request over HTTP/1.1.
 pub(super) fn prepare_http1(headers: &mut HeaderMap, body: &RequestBody) {
@@ -108,26 +81,10 @@ fn one_length(headers: &mut HeaderMap, exact: Option<u64>) {
     headers.insert(CONTENT_LENGTH, one);
 }
 
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    tokens(headers, &CONNECTION)
-        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-        .filter(|name| !PROTECTED.contains(name) && !name.as_str().starts_with("x-forwarded-"))
-        .collect()
-}
-
-/// The comma-separated members of every field of that name, trimmed.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|token| token.trim_matches([' ', '\t']))
-        .filter(|token| !token.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use http::header::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -151,23 +108,6 @@ mod tests {
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         names
-    }
-
-    #[test]
-    fn what_belongs_to_the_hop_behind_ends_here() {
-        let mut map = headers(&[
-            ("connection", "x-hop, Host, X-Forwarded-For"),
-            ("connection", "cookie"),
-            ("x-hop", "1"),
-            ("host", "a.example"),
-            ("x-forwarded-for", "192.0.2.1"),
-            ("cookie", "a=b"),
-            ("keep-alive", "timeout=5"),
-            ("upgrade", "h2c"),
-            ("transfer-encoding", "chunked"),
-        ]);
-        strip(&mut map);
-        assert_eq!(names(&map), ["cookie", "host", "x-forwarded-for"]);
     }
 
     #[test]
