@@ -30,7 +30,8 @@ pub(crate) fn check(
         status,
         mut headers,
     } = head;
-    if status.as_u16() < 200 || headers.contains_key(TRANSFER_ENCODING) {
+    // RFC 9110, 15: three digits, of which the first is 1 to 5.
+    if !(200..600).contains(&status.as_u16()) || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Failure::BadResponse);
     }
     let has_body = *method != Method::HEAD
@@ -113,6 +114,8 @@ mod tests {
             head(200, &[("content-length", "")]),
             head(200, &[("content-length", "99999999999999999999999")]),
             head(101, &[("upgrade", "websocket")]),
+            head(600, &[]),
+            head(799, &[("content-length", "2")]),
         ] {
             assert_eq!(checked(bad).unwrap_err(), Failure::BadResponse);
         }
