@@ -1,17 +1,20 @@
 //! The state of one exchange behind its lock: frames in from the table, frames
 //! out through the outlet, and who is woken by what.
 
+mod incoming;
+mod outgoing;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use messages::{Frame, INITIAL_WINDOW, Message, Reset, ResetCode, cost};
+use messages::{Frame, Message, Reset, ResetCode};
 use tokio::time::Instant;
 
 use crate::{
-    Budget, Delivered, Event, Opening, Outlet, Role, Violation,
+    Budget, Delivered, Opening, Outlet, Role, Violation,
     mailbox::UNASSIGNED,
     state::{State, end_early, refuse},
 };
@@ -172,172 +175,6 @@ impl Shared {
                 refuse(state, after, reset);
             }
         });
-    }
-
-    // ---- what the sender does
-
-    /// A frame of our direction; `end` closes it. The caller has paid for it.
-    pub(crate) fn emit(&self, frame: Frame, end: bool) {
-        let closes = self.update(|state, _| {
-            if state.out_ended {
-                return None;
-            }
-            state.moved += 1;
-            Some(end)
-        });
-        let Some(end) = closes else { return };
-        self.outlet.send(frame);
-        if end {
-            self.update(|state, after| {
-                state.out_ended = true;
-                if state.unwanted && !state.in_ended {
-                    after.send = Some(no_more());
-                }
-            });
-        }
-    }
-
-    /// Takes credit for up to `wanted` payload bytes; how many may go now.
-    pub(crate) fn poll_credit(
-        &self,
-        wanted: usize,
-        cx: &Context<'_>,
-    ) -> Poll<Result<usize, Reset>> {
-        let mut state = self.lock();
-        if let Some(reset) = state.closed_for_sending() {
-            return Poll::Ready(Err(reset));
-        }
-        match state.credit.chunk(wanted) {
-            Some(chunk) if state.credit.take(cost(chunk)) => Poll::Ready(Ok(chunk)),
-            _ => {
-                remember(&mut state.send_waker, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Takes exactly `cost` bytes of credit.
-    pub(crate) fn poll_pay(&self, cost: u32, cx: &Context<'_>) -> Poll<Result<(), Reset>> {
-        let mut state = self.lock();
-        if let Some(reset) = state.closed_for_sending() {
-            return Poll::Ready(Err(reset));
-        }
-        if state.credit.take(cost) {
-            return Poll::Ready(Ok(()));
-        }
-        remember(&mut state.send_waker, cx);
-        Poll::Pending
-    }
-
-    /// Ready when there is credit for anything at all.
-    pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<Result<(), Reset>> {
-        let mut state = self.lock();
-        if let Some(reset) = state.closed_for_sending() {
-            return Poll::Ready(Err(reset));
-        }
-        if state.credit.available() > 0 {
-            return Poll::Ready(Ok(()));
-        }
-        remember(&mut state.send_waker, cx);
-        Poll::Pending
-    }
-
-    /// Credit for an inline body that goes with the head; false when it does
-    /// not fit.
-    pub(crate) fn take_inline(&self, len: usize) -> bool {
-        len == 0 || self.lock().credit.take(cost(len))
-    }
-
-    pub(crate) fn is_sending(&self) -> bool {
-        !self.lock().out_ended
-    }
-
-    // ---- what the receiver does
-
-    pub(crate) fn poll_event(&self, cx: &Context<'_>) -> Poll<Result<Event, Reset>> {
-        let mut state = self.lock();
-        if let Some(event) = state.queue.pop_front() {
-            state.waiting_since = (!state.queue.is_empty()).then(|| self.now());
-            return Poll::Ready(Ok(event));
-        }
-        if let Some(reset) = &state.cut {
-            return Poll::Ready(Err(reset.clone()));
-        }
-        if state.in_ended {
-            return Poll::Ready(Ok(Event::End));
-        }
-        remember(&mut state.receive_waker, cx);
-        Poll::Pending
-    }
-
-    /// Nothing is left to receive, and the peer's direction ended whole.
-    pub(crate) fn is_finished(&self) -> bool {
-        let state = self.lock();
-        state.in_ended && state.cut.is_none() && state.queue.is_empty()
-    }
-
-    /// All that was announced is here; what the peer still says is of no
-    /// interest, and no reason to cancel.
-    pub(crate) fn satisfied(&self) {
-        self.lock().unwanted = true;
-    }
-
-    /// `cost` bytes have been taken by the next hop: grants them again when
-    /// enough have gathered.
-    pub(crate) fn consumed(&self, cost: u32) {
-        let now = self.now();
-        self.update(|state, after| {
-            let mut grown = 0;
-            let increment = state.window.consumed(cost, now, |extra| {
-                let granted = self
-                    .budget
-                    .as_ref()
-                    .is_some_and(|budget| budget.take(extra));
-                if granted {
-                    grown = extra;
-                }
-                granted
-            });
-            state.grown += grown;
-            if let (Some(increment), false, None) = (increment, state.in_ended, &state.cut) {
-                after.send = Some(Frame::window(UNASSIGNED, increment));
-            }
-            if state.done {
-                self.settle(state);
-            }
-        });
-    }
-
-    /// Opens a window that started at zero: the request body that waited for
-    /// `100 Continue` is wanted.
-    pub(crate) fn open_window(&self) {
-        self.update(|state, after| {
-            let grant = state.window.open(INITIAL_WINDOW);
-            if let (Some(grant), false, None) = (grant, state.in_ended, &state.cut) {
-                after.send = Some(Frame::window(UNASSIGNED, grant));
-            }
-        });
-    }
-
-    /// The receiver went away.
-    pub(crate) fn unwanted(&self) {
-        let left = self.update(|state, after| {
-            if std::mem::replace(&mut state.unwanted, true) {
-                return false;
-            }
-            let whole = state.in_ended && !state.queue.iter().any(Event::is_content);
-            state.queue.clear();
-            if whole || state.cut.is_some() {
-                return false;
-            }
-            if state.out_ended && !state.in_ended && self.role == Role::Agent {
-                after.send = Some(no_more());
-            }
-            true
-        });
-        if left && self.role == Role::Edge {
-            self.abort(Reset::new(ResetCode::Cancelled, "the visitor left"));
-        }
     }
 
     /// Ready when the exchange is cut, or our direction refused.
