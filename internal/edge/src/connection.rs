@@ -41,7 +41,14 @@ pub(crate) async fn serve(
         state: Arc::default(),
     };
     let mut io = VisitorIo::new(tcp, connection.state.clone(), clocks(&edge));
-    let ended = match io.sniff().await {
+    // Bytes that are there come first; a connection that is still silent has
+    // nothing under way that a shutdown should wait for.
+    let sniffed = tokio::select! {
+        biased;
+        sniffed = io.sniff() => sniffed,
+        () = shutdown.cancelled() => return,
+    };
+    let ended = match sniffed {
         Ok(Protocol::Http1) => serve_http1(&edge, connection, io, &shutdown).await,
         Ok(Protocol::Http2) => serve_http2(&edge, connection, io, &shutdown).await,
         Err(error) => {

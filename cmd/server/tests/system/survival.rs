@@ -144,3 +144,18 @@ async fn a_server_that_is_asked_to_stop_finishes_what_is_under_way() {
     assert_eq!(answer.text(), "whole");
     assert_eq!(server.program.ended().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_a_stopping_server() {
+    // Longer than any step of a test may take: waiting for the clock would fail.
+    let mut server =
+        Server::configured("grace = \"60s\"\n[visitors]\nheader_timeout = \"60s\"").await;
+    let _silent = server.visitor().raw().await;
+    assert_eq!(
+        server.visitor().get("/").await.status,
+        200,
+        "the silent one has been accepted before"
+    );
+    server.program.signal("TERM").await;
+    assert_eq!(server.program.ended().await.code(), Some(0));
+}
