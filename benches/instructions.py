@@ -31,8 +31,11 @@ BUDGET = HERE / "instructions" / "budget.toml"
 # one or two percent, and a change that costs more than this is one to talk about.
 ROOM = 1.05
 PROGRAMS = ("server", "agent")
-# The C library's, which Rust's default allocator calls.
-ALLOCATORS = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"}
+# Of the C library, which Rust calls by default, and of mimalloc.
+ALLOCATORS = {
+    "malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc",
+    "mi_malloc", "mi_zalloc", "mi_realloc", "mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned",
+}  # fmt: skip
 # The server's start is to be seen, its requests are not.
 SERVER_QUIET = ("--log-filter", "warn,adit_server=info")
 
