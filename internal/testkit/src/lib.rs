@@ -7,9 +7,12 @@
 //! For tests only: helpers panic with the reason instead of returning errors.
 
 pub mod cluster;
+pub mod fault;
 pub mod hostile;
 pub mod http2;
 pub mod origin;
+pub mod port;
 pub mod process;
+pub mod redis;
 pub mod socket;
 pub mod visitor;
