@@ -5,7 +5,7 @@ and their system calls by strace, for the work the kernel does is not in the ins
     benches/instructions.py                    build the release binaries, count, print
     benches/instructions.py --top              and the functions that cost most
     benches/instructions.py --check            and fail where a figure exceeds its budget
-    benches/instructions.py --write-budget     and take these figures, with some room, as the budget from now on
+    benches/instructions.py --write-budget     measure thrice, and take that with some room as the budget from now on
 
 Both binaries run as shipped, over plain ws:// on loopback; a case's connections, windows and pools are warm when the
 counting begins. The load is a few hundred requests: valgrind slows a program down fifty times, and more would only
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,12 @@ from instructions.visitor import Connection, Echo, Reconnecting, Requests
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUDGET = HERE / "instructions" / "budget.toml"
-# What a budget leaves above the figure it was written from: other processors, C libraries and timings move a figure by
-# one or two percent, and a change that costs more than this is one to talk about.
+# What a budget leaves above the figure it was written from: other processors and C libraries move a figure by one or two
+# percent, and a change that costs more than this is one to talk about.
 ROOM = 1.05
+# How often a case is counted for a budget, and at most for a check. Most figures repeat within half a percent; that of an
+# upload, whose pieces meet two processes as they come, within four.
+ROUNDS = 3
 PROGRAMS = ("server", "agent")
 # Of the C library, which Rust calls by default, and of mimalloc.
 ALLOCATORS = {
@@ -105,14 +109,20 @@ class Stage:
         return found
 
 
-def instructions(folder, arguments, cases):
-    """Instructions per request, by case and program."""
+def instructions(folder, arguments, cases, rounds=1):
+    """Instructions per request, by case and program, one figure a round."""
     with Stage(folder, arguments.binaries, Callgrind(folder), arguments.quiet) as stage:
         found = {}
         for case in cases:
             print(f"  instructions: {case.words}", file=sys.stderr)
-            found[case.name] = {name: round(total / case.count) for name, total in stage.count(case).items()}
+            counts = [stage.count(case) for _ in range(rounds)]
+            found[case.name] = {name: [round(count[name] / case.count) for count in counts] for name in PROGRAMS}
         return found
+
+
+def each(counted, choose):
+    """One figure for each case and program, chosen from those of the rounds."""
+    return {case: {name: choose(figures) for name, figures in by.items()} for case, by in counted.items()}
 
 
 def system_calls(folder, arguments, cases):
@@ -160,33 +170,41 @@ def top(folder, cases):
                     print(f"  {figure / case.count:12,.2f}  {short(name)}")
 
 
-def check(cases, counted):
-    """Whether every figure keeps to its budget; says which do not."""
+def check(folder, arguments, cases, counted):
+    """Whether every figure keeps to its budget. One that does not is counted again: a regression is there each time."""
     budget = tomllib.loads(BUDGET.read_text())
-    kept = True
-    for case in cases:
-        for program in PROGRAMS:
-            figure, most = counted[case.name][program], budget[case.name][program]
-            if figure > most:
-                kept = False
-                print(
-                    f"error: {case.words}: the {program} takes {figure:,} instructions a request, "
-                    f"{figure / most - 1:.1%} above its budget of {most:,}"
-                )
-            elif figure * ROOM < most * 0.95:
-                print(f"note: {case.words}: the {program} takes {figure:,} instructions of a budget of {most:,}; lower it")
-    if not kept:
+    least = each(counted, min)
+    for _ in range(ROUNDS - 1):
+        again = [case for case in cases if any(over(case, least, budget))]
+        if again:
+            for name, by in each(instructions(folder, arguments, again), min).items():
+                least[name] = {program: min(figure, least[name][program]) for program, figure in by.items()}
+    exceeding = [line for case in cases for line in over(case, least, budget)]
+    for line in exceeding:
+        print(f"error: {line}")
+    if exceeding:
         print("See what costs: benches/instructions.py --top. If it is worth that: benches/instructions.py --write-budget")
-    return kept
+    else:
+        print("Every figure keeps to its budget, benches/instructions/budget.toml.")
+    return not exceeding
+
+
+def over(case, figures, budget):
+    """What there is to say about the figures of a case that exceed their budget."""
+    for program in PROGRAMS:
+        figure, most = figures[case.name][program], budget[case.name][program]
+        if figure > most:
+            above = f"{figure / most - 1:.1%} above its budget of {most:,}"
+            yield f"{case.words}: the {program} takes {figure:,} instructions a request, {above}"
 
 
 def write_budget(counted):
     lines = [
         "# The most user-space instructions a request may take, by case and program. `make test` fails above them.",
-        f"# Written by `benches/instructions.py --write-budget`, {ROOM - 1:.0%} above what it measured.",
+        f"# Written by `benches/instructions.py --write-budget`, {ROOM - 1:.0%} above the highest of {ROUNDS} rounds.",
     ]
-    for case, figures in counted.items():
-        lines += ["", f"[{case}]", *(f"{name} = {round(figure * ROOM, -2)}" for name, figure in figures.items())]
+    for case, figures in each(counted, max).items():
+        lines += ["", f"[{case}]", *(f"{name} = {round(figure * ROOM / 100) * 100}" for name, figure in figures.items())]
     BUDGET.write_text("\n".join(lines) + "\n")
 
 
@@ -211,8 +229,8 @@ def parse():
     arguments.add_argument("--check", action="store_true", help="fail where a figure exceeds its budget")
     arguments.add_argument("--write-budget", action="store_true", help="write the budget anew")
     given = arguments.parse_args()
-    if given.write_budget and (given.case or given.quiet):
-        arguments.error("a budget is of all cases, with logs as shipped")
+    if given.write_budget and given.case or (given.write_budget or given.check) and given.quiet:
+        arguments.error("the budget is of all cases, with logs as shipped")
     return given
 
 
@@ -225,18 +243,19 @@ def main():
     with tempfile.TemporaryDirectory(prefix="adit-instructions-") as temporary:
         folder = given.keep or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        counted = instructions(folder, given, cases)
+        counted = instructions(folder, given, cases, ROUNDS if given.write_budget else 1)
         calls = None if given.no_calls or not Strace.available() else system_calls(folder, given, cases)
+        figures = each(counted, statistics.median_low)
         if given.json:
-            print(json.dumps({"instructions": counted, "system_calls": calls}, indent=2))
+            print(json.dumps({"instructions": figures, "system_calls": calls}, indent=2))
         else:
-            table(cases, counted, calls)
+            table(cases, figures, calls)
         if given.top:
             top(folder, cases)
-    if given.write_budget:
-        write_budget(counted)
-    if given.check and not check(cases, counted):
-        sys.exit(1)
+        if given.write_budget:
+            write_budget(counted)
+        if given.check and not check(folder, given, cases, counted):
+            sys.exit(1)
 
 
 if __name__ == "__main__":
