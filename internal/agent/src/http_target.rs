@@ -8,6 +8,7 @@ mod dial;
 mod h2c;
 mod headers;
 mod http1;
+mod pool;
 mod protocol;
 mod upgrade;
 mod url;
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::uri::Authority;
+use http::{Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use messages::RequestHead;
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,7 @@ use dial::Dial;
 use h2c::H2c;
 use http1::Http1;
 
+pub(crate) use pool::LeasedBody;
 pub use protocol::{TargetProtocol, TargetProtocolError};
 pub use url::{TargetUrl, TargetUrlError};
 
@@ -78,9 +80,7 @@ impl HttpTarget {
         let authority = url.authority().clone();
         let dial = Dial::new(authority.clone(), config.connect_timeout);
         let wire = match config.protocol {
-            TargetProtocol::Http1 => {
-                Wire::Http1(Http1::new(dial.clone(), authority.clone(), config, tasks))
-            }
+            TargetProtocol::Http1 => Wire::Http1(Http1::new(dial.clone(), config, tasks)),
             TargetProtocol::H2c => Wire::H2c(H2c::new(dial.clone(), tasks)),
         };
         Self {
@@ -89,33 +89,21 @@ impl HttpTarget {
             dial,
         }
     }
-
-    async fn call(
-        &self,
-        request: Request<RequestBody>,
-        context: Context,
-    ) -> Result<Response<TargetBody>, TargetError> {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.into_parts().path_and_query;
-        let head = Outgoing {
-            method: parts.method,
-            path: path.unwrap_or_else(|| PathAndQuery::from_static("/")),
-            headers: parts.headers,
-        };
-        accept(match &self.wire {
-            Wire::Http1(http1) => http1.call(head, body, context).await?.map(Into::into),
-            Wire::H2c(h2c) => h2c.call(head, body, context).await?,
-        })
-    }
 }
 
 impl Target for HttpTarget {
     fn http(
         &self,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
         context: Context,
     ) -> BoxFuture<'_, Result<Response<TargetBody>, TargetError>> {
-        self.call(request, context).boxed()
+        make_origin_form(request.uri_mut());
+        match &self.wire {
+            Wire::Http1(http1) => {
+                async move { accept(http1.call(request, &context).await?) }.boxed()
+            }
+            Wire::H2c(h2c) => async move { accept(h2c.call(request, &context).await?) }.boxed(),
+        }
     }
 
     fn socket(
@@ -137,43 +125,28 @@ impl fmt::Debug for HttpTarget {
     }
 }
 
-/// A request's head, in a form that can be kept for a second try.
-#[derive(Clone)]
-struct Outgoing {
-    method: Method,
-    path: PathAndQuery,
-    headers: HeaderMap,
+/// A path is all that a request may say about where it goes: `//host/x` is a path here, not a host.
+fn make_origin_form(uri: &mut Uri) {
+    if uri.authority().is_some() {
+        let path = std::mem::take(uri).into_parts().path_and_query;
+        *uri = path.map_or_else(Uri::default, Uri::from);
+    }
 }
 
-impl Outgoing {
-    /// Only what can be sent twice without harm: no body, an idempotent method (RFC 9110 section 9.2.2), and no one
-    /// before us on the way who already repeated it.
-    fn is_repeatable(&self, body: &RequestBody, context: &Context) -> bool {
-        body.is_empty() && self.method.is_idempotent() && context.attempt == 0
-    }
+/// Only what can be sent twice without harm: no body, an idempotent method (RFC 9110 section 9.2.2), and no one before us
+/// on the way who already repeated it.
+fn is_repeatable(request: &Request<RequestBody>, context: &Context) -> bool {
+    request.body().is_empty() && request.method().is_idempotent() && context.attempt == 0
+}
 
-    /// The authority and the visitor's path, put together as parts: `//host/x` is a path here, not a host.
-    fn request(
-        self,
-        authority: Authority,
-        version: Version,
-        body: RequestBody,
-    ) -> Result<Request<RequestBody>, TargetError> {
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(authority);
-        parts.path_and_query = Some(self.path);
-        // With all three parts there is nothing to refuse; a later version of the library may differ.
-        let uri = Uri::from_parts(parts).map_err(|error| {
-            TargetError::BadResponse(format!("the path cannot be sent: {error}"))
-        })?;
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers;
-        *request.version_mut() = version;
-        Ok(request)
-    }
+/// The same request once more, for one without a body.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy
 }
 
 /// Checks and cleans what the target answered.
@@ -184,7 +157,7 @@ fn accept(response: Response<TargetBody>) -> Result<Response<TargetBody>, Target
         return Err(TargetError::BadResponse(why));
     }
     headers::clean_response(&mut parts.headers, body.size_hint().exact())?;
-    // What the library notes for itself, such as our pool's mark, is nobody's business.
+    // What the library notes for itself is nobody's business.
     parts.extensions.clear();
     Ok(Response::from_parts(parts, body))
 }
@@ -196,19 +169,6 @@ fn deepest(error: &(dyn StdError + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// Runs the library's connection tasks where their owner can wait for them.
-#[derive(Clone)]
-struct Owned(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Owned
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
 }
 
 #[cfg(test)]

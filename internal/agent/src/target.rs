@@ -15,6 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use messages::{RequestHead, Reset, ResetCode, ResponseHead};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::http_target::LeasedBody;
 use crate::{Context, RequestBody};
 
 /// Any error of a body.
@@ -111,7 +112,7 @@ pub struct TargetBody(Kind);
 #[derive(Debug)]
 enum Kind {
     /// The usual case, without an allocation of its own.
-    Http(hyper::body::Incoming),
+    Http(LeasedBody),
     Full(Bytes),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
 }
@@ -130,6 +131,12 @@ impl TargetBody {
 
 impl From<hyper::body::Incoming> for TargetBody {
     fn from(body: hyper::body::Incoming) -> Self {
+        LeasedBody::from(body).into()
+    }
+}
+
+impl From<LeasedBody> for TargetBody {
+    fn from(body: LeasedBody) -> Self {
         Self(Kind::Http(body))
     }
 }

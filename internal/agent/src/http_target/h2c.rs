@@ -1,17 +1,17 @@
 //! Requests to a target that speaks HTTP/2 from the first byte (prior knowledge, RFC 9113 section 3.3), over as few
 //! connections as carry them.
 //!
-//! The pool of the HTTP/1.1 side would not do: it keeps connections by the authority of the request, which here is the
-//! public one, so that visitors would decide how many there are.
+//! The pool of the HTTP/1.1 side would not do: it lends a connection to one exchange at a time.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Request, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -19,10 +19,9 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
 
-use super::dial::{Dial, Kept};
-use super::{Outgoing, Owned, deepest, headers};
+use super::dial::Dial;
+use super::{copy, deepest, headers, is_repeatable};
 use crate::{BoxError, Context, RequestBody, TargetBody, TargetError};
 
 /// Requests at one time on one connection before another one is made: what servers commonly allow, and the least that
@@ -76,24 +75,21 @@ impl H2c {
     /// One request and the head of its answer. What was lost with a kept connection is tried once more, if it may be.
     pub(super) async fn call(
         &self,
-        mut head: Outgoing,
-        body: RequestBody,
-        context: Context,
+        mut request: Request<RequestBody>,
+        context: &Context,
     ) -> Result<Response<TargetBody>, TargetError> {
-        let authority = authority(&mut head.headers)?;
-        headers::prepare_h2c(&mut head.headers);
-        let again = head.is_repeatable(&body, &context).then(|| head.clone());
-        let request = head.request(authority.clone(), Version::HTTP_2, body)?;
+        address(&mut request)?;
+        headers::prepare_h2c(request.headers_mut());
+        let again = is_repeatable(&request, context).then(|| copy(&request));
         let lost = match self.send(request).await? {
             Ok(response) => return Ok(response),
             Err(lost) => lost,
         };
         match again {
-            Some(head) if lost.unheard => {
+            Some(again) if lost.unheard => {
                 self.forget(&lost.load).await;
                 tracing::debug!(request = %context.request_id, "the target let go of a kept connection; trying once more");
-                let request = head.request(authority, Version::HTTP_2, RequestBody::empty())?;
-                self.send(request).await?.map_err(|lost| lost.why)
+                self.send(again).await?.map_err(|lost| lost.why)
             }
             _ => Err(lost.why),
         }
@@ -140,11 +136,7 @@ impl H2c {
     }
 
     async fn connect(&self) -> Result<Connection, TargetError> {
-        let dial = self.dial.clone();
-        let dialled = dial.oneshot(Uri::from_static("http://target/")).await;
-        let io = dialled.map_err(|error| {
-            TargetError::Unreachable(format!("cannot connect to the target: {}", deepest(&error)))
-        })?;
+        let io = self.dial.connect().await?;
         let shaken = self.builder.handshake(io).await;
         let (sender, driver) = shaken.map_err(|error| explain(&error))?;
         self.tasks.spawn(async move {
@@ -165,7 +157,18 @@ impl Connection {
     }
 }
 
-/// The public authority, which on HTTP/2 stands in `:authority` and not in Host.
+/// Moves the public authority from Host to `:authority`, its place on HTTP/2. Path and query join it as parts.
+fn address(request: &mut Request<RequestBody>) -> Result<(), TargetError> {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority(request.headers_mut())?);
+    // With all three parts there is nothing to refuse; a later version of the library may differ.
+    *request.uri_mut() = Uri::from_parts(parts)
+        .map_err(|error| TargetError::BadResponse(format!("the path cannot be sent: {error}")))?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(())
+}
+
 fn authority(headers: &mut HeaderMap) -> Result<Authority, TargetError> {
     let host = headers.remove(HOST);
     host.and_then(|host| Authority::try_from(host.as_bytes()).ok())
@@ -252,6 +255,33 @@ impl Body for Leased {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Whether a connection has answered a request before: then the next one finds it used, and perhaps closed.
+#[derive(Debug, Default)]
+struct Kept(AtomicBool);
+
+impl Kept {
+    fn mark(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_marked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs the library's connection tasks where their owner can wait for them.
+#[derive(Clone)]
+struct Owned(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Owned
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
     }
 }
 

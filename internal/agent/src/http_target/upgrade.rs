@@ -17,7 +17,6 @@ use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, on};
 use hyper_util::rt::TokioIo;
 use messages::{RequestHead, ResponseHead};
-use tower::ServiceExt as _;
 
 use super::dial::Dial;
 use super::headers;
@@ -34,12 +33,7 @@ enum Said {
 
 /// Asks for a WebSocket. Dropping the future closes the connection.
 pub(super) async fn open(dial: Dial, head: RequestHead) -> Result<SocketAnswer, TargetError> {
-    let io = dial
-        .oneshot(Uri::from_static("http://target/"))
-        .await
-        .map_err(|error| {
-            TargetError::Unreachable(format!("cannot connect to the target: {error}"))
-        })?;
+    let io = dial.connect().await?;
     let (mut client, connection) = http1::handshake(io).await.map_err(|error| broken(&error))?;
     let mut driver: Driver = Box::pin(connection.with_upgrades());
     let key = key(&head.headers);
