@@ -1,26 +1,35 @@
 //! The WebSocket transport (RFC 6455): one frame is one binary message, subprotocol `adit.v1`.
 //!
-//! The library does masking, fragments and control frames; how much it may buffer is set here, because its defaults
-//! (128 KiB read at once per connection, writes without bound) are made for few connections. [`upgrade_response`] and
-//! [`server`] are the server's half, [`connect`] is the agent's.
+//! [`upgrade_response`] and [`server`] are the server's half of the opening, [`connect`] is the agent's, by the library.
+//! The framing after it is our own: the library keeps a read buffer for each connection however idle it is, copies each
+//! payload into a buffer of its own to write it, and masks it there. The reader and the writer here do neither; this
+//! file is what goes back and forth between them: pings, and the closing handshake.
 
 mod client;
 mod endpoint;
+mod framing;
+mod mask;
+mod opening;
+mod pool;
+mod reader;
 mod tls;
 mod upgrade;
+mod writer;
 
-use std::io;
+use std::fmt;
+use std::future::{Ready, ready as at_once};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use messages::{Frame, HEADER_LEN, MAX_FRAME};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use messages::Frame;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use framing::{Opcode, Violation};
+use mask::Masking;
+use reader::{Event, Reader};
+use writer::Writer;
 
 use crate::{Transport, TransportError};
 
@@ -39,73 +48,122 @@ pub const CONNECT_PATH: &str = "/_adit/connect";
 /// connection. A server where TLS ends computes the same and requires it.
 pub const CHANNEL_LABEL: &[u8] = b"EXPORTER-adit-registration";
 
-/// Read buffer of a link in bytes, held as long as it lives: a thousand idle agents cost 16 MB. Measured 30 % faster
-/// on small round trips than the library's 128 KiB, which it fills with zeros before each read.
-const READ_BUFFER: usize = 16 * 1024;
-
-/// Bytes gathered before a write happens without a flush. One full body frame; a partial write moves the rest of the
-/// buffer to its front, so it must not be large.
-const WRITE_BUFFER: usize = 64 * 1024;
-
-/// Where the write buffer must never get: one frame beyond the threshold, plus the library's own pong or close.
-const MAX_WRITE_BUFFER: usize = WRITE_BUFFER + 2 * MAX_FRAME;
-
-/// Messages up to this length are copied out of the read buffer, bytes. A slice would keep the whole buffer alive for as
-/// long as a slow visitor's queue keeps the slice: a peer could pin 16 KiB by one byte. It also lets the buffer be
-/// used again.
-const COPY_BELOW: usize = 4 * 1024;
+/// The status code of a connection that has served its purpose (section 7.4.1).
+const NORMAL_CLOSURE: u16 = 1000;
 
 /// A link's WebSocket over any byte stream.
-#[derive(Debug)]
 pub struct WebSocket<IO> {
-    socket: WebSocketStream<Counted<IO>>,
-    /// Where header and payload of small frames become one message; used again and again.
-    scratch: BytesMut,
+    io: IO,
+    masking: Masking,
+    reader: Reader,
+    writer: Writer,
+    /// The payload of the latest ping, while it has no answer. Only the latest (section 5.5.3): a peer that pings
+    /// without reading gets one answer.
+    pong: Option<Bytes>,
+    /// Whether an answer of this layer's own has not been flushed; the link knows nothing of it.
+    answering: bool,
+    /// Whether this side has said that it sends nothing more.
+    close_sent: bool,
+    /// Whether the peer has.
+    close_received: bool,
+    /// Whether nothing more is to be read, whatever the reason.
+    ended: bool,
 }
 
-/// Takes over a connection whose upgrade has been answered with [`upgrade_response`].
-pub async fn server<IO>(io: IO) -> WebSocket<IO>
+/// Takes over a connection whose upgrade has been answered with [`upgrade_response`]. The future is ready at once.
+pub fn server<IO>(io: IO) -> Ready<WebSocket<IO>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    WebSocket::new(
-        WebSocketStream::from_raw_socket(Counted::new(io), Role::Server, Some(config())).await,
-    )
+    at_once(WebSocket::new(io, Masking::Server, &[]))
 }
 
-fn config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(Some(MAX_FRAME))
-        .max_frame_size(Some(MAX_FRAME))
-}
-
-impl<IO> WebSocket<IO> {
-    fn new(socket: WebSocketStream<Counted<IO>>) -> Self {
+impl<IO: AsyncWrite> WebSocket<IO> {
+    /// A WebSocket after its opening handshake; `read` is what came in behind that.
+    fn new(io: IO, masking: Masking, read: &[u8]) -> Self {
         Self {
-            socket,
-            scratch: BytesMut::new(),
+            reader: Reader::new(masking.expects_masked(), read),
+            writer: Writer::new(io.is_write_vectored()),
+            io,
+            masking,
+            pong: None,
+            answering: false,
+            close_sent: false,
+            close_received: false,
+            ended: false,
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> WebSocket<IO> {
+    fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, TransportError>>> {
+        loop {
+            if self.answering
+                && let Poll::Ready(Err(error)) = self.poll_out(cx)
+            {
+                return Poll::Ready(Some(Err(error)));
+            }
+            if self.close_received {
+                // The peer waits for the answer; there is nothing more to wait for.
+                return if self.answering {
+                    Poll::Pending
+                } else {
+                    Poll::Ready(None)
+                };
+            }
+            match ready!(self.reader.poll_event(&mut self.io, cx))? {
+                Event::Message(message) => return Poll::Ready(Some(Ok(message))),
+                Event::Ping(payload) => {
+                    self.pong = Some(payload);
+                    self.answering = true;
+                }
+                Event::Pong => {}
+                Event::Close(code) => {
+                    self.close_received = true;
+                    self.say_close(code);
+                }
+                Event::End => return Poll::Ready(Some(Err(Violation::CutOff.into()))),
+            }
         }
     }
 
-    /// The library wants a message in one piece. It copies that into its own buffer at once, so the scratch is free
-    /// again for the next frame; large frames get memory of their own, so that an idle link does not keep it.
-    fn message(&mut self, frame: &Frame) -> Bytes {
-        if frame.payload.len() > COPY_BELOW {
-            return frame.to_bytes();
+    /// Writes and flushes everything that waits. A pong comes last and into an empty writer: there is never more than
+    /// one in it.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        loop {
+            ready!(self.writer.poll_write(&mut self.io, cx))?;
+            let Some(payload) = self.pong.take() else {
+                break;
+            };
+            let key = self.masking.next();
+            self.writer.push_control(Opcode::Pong, &payload, key);
         }
-        self.scratch.reserve(HEADER_LEN + frame.payload.len());
-        self.scratch.put_slice(&frame.header());
-        self.scratch.put_slice(&frame.payload);
-        self.scratch.split().freeze()
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.answering = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues the last frame of this side, unless it has been sent.
+    fn say_close(&mut self, code: Option<u16>) {
+        if self.close_sent {
+            return;
+        }
+        let code = code.map(u16::to_be_bytes);
+        let body = code.as_ref().map_or(&[][..], |code| code);
+        let key = self.masking.next();
+        self.writer.push_control(Opcode::Close, body, key);
+        self.pong = None;
+        self.close_sent = true;
+        self.answering = true;
     }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<IO> {
     fn bytes_heard(&self) -> u64 {
-        self.socket.get_ref().read
+        self.reader.heard()
     }
 }
 
@@ -113,30 +171,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<IO> {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            let message = match ready!(self.socket.poll_next_unpin(cx)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                Some(Ok(message)) => message,
-            };
-            match message {
-                WsMessage::Binary(bytes) if bytes.len() <= COPY_BELOW => {
-                    return Poll::Ready(Some(Ok(Bytes::copy_from_slice(&bytes))));
-                }
-                WsMessage::Binary(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                WsMessage::Text(_) => {
-                    let error = TransportError::Protocol(
-                        "a text message; links carry binary ones".to_owned(),
-                    );
-                    return Poll::Ready(Some(Err(error)));
-                }
-                // The library answers these itself. They count as signs of life, being bytes.
-                WsMessage::Ping(_)
-                | WsMessage::Pong(_)
-                | WsMessage::Close(_)
-                | WsMessage::Frame(_) => {}
-            }
+        if self.ended {
+            return Poll::Ready(None);
         }
+        let next = ready!(self.poll_message(cx));
+        self.ended = !matches!(next, Some(Ok(_)));
+        Poll::Ready(next)
     }
 }
 
@@ -147,86 +187,54 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Sink<Frame> for WebSocket<IO> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransportError>> {
-        self.socket.poll_ready_unpin(cx).map_err(Into::into)
+        if self.writer.is_full() {
+            let this = &mut *self;
+            let written = this.writer.poll_write(&mut this.io, cx)?;
+            if written.is_pending() && this.writer.is_full() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(mut self: Pin<&mut Self>, frame: Frame) -> Result<(), TransportError> {
-        let message = self.message(&frame);
-        Ok(self.socket.start_send_unpin(WsMessage::Binary(message))?)
+        if self.close_sent {
+            let error = "a frame after the closing handshake has begun";
+            return Err(TransportError::Protocol(error.to_owned()));
+        }
+        let key = self.masking.next();
+        self.writer.push(frame, key);
+        Ok(())
     }
 
     fn poll_flush(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransportError>> {
-        self.socket.poll_flush_unpin(cx).map_err(Into::into)
+        self.poll_out(cx)
     }
 
     fn poll_close(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), TransportError>> {
-        self.socket.poll_close_unpin(cx).map_err(Into::into)
+        self.say_close(Some(NORMAL_CLOSURE));
+        self.poll_out(cx)
     }
 }
 
-impl From<WsError> for TransportError {
-    fn from(error: WsError) -> Self {
-        match error {
-            WsError::Io(error) => Self::Io(error),
-            WsError::ConnectionClosed | WsError::AlreadyClosed => {
-                Self::Io(io::ErrorKind::NotConnected.into())
-            }
-            WsError::Capacity(CapacityError::MessageTooLong { size, max_size }) => Self::TooLarge {
-                len: size,
-                max: max_size,
-            },
-            other => Self::Protocol(other.to_string()),
-        }
+impl From<Violation> for TransportError {
+    fn from(violation: Violation) -> Self {
+        Self::Protocol(violation.to_string())
     }
 }
 
-/// Counts what is read, below the WebSocket: see [`Transport::bytes_heard`].
-#[derive(Debug)]
-struct Counted<IO> {
-    io: IO,
-    read: u64,
-}
-
-impl<IO> Counted<IO> {
-    fn new(io: IO) -> Self {
-        Self { io, read: 0 }
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        self.read += (buf.filled().len() - before) as u64;
-        polled
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+impl<IO: fmt::Debug> fmt::Debug for WebSocket<IO> {
+    /// No buffers: payloads are other people's bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("io", &self.io)
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,8 @@
 //! Four hops can fail, in four ways that a person mends in different places, so each has its own error that names the
 //! hop, says what happened and where to look.
 
+mod error;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,21 +14,23 @@ use data_encoding::BASE64URL_NOPAD;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::header::{LOCATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::either::Either;
 
 use super::{
-    CONNECT_PATH, Counted, Endpoint, SUBPROTOCOL, TlsError, WebSocket, client_config, config,
+    CONNECT_PATH, Endpoint, SUBPROTOCOL, WebSocket, client_config, mask::Masking, opening::Opening,
 };
+
+pub use error::ConnectError;
 
 /// What an agent's link runs over: TCP, or TLS over TCP.
 pub type Socket = Either<TcpStream, TlsStream<TcpStream>>;
@@ -62,84 +66,6 @@ pub struct Connected {
     /// What binds a registration to this TLS connection (RFC 9266 in spirit: 32 exported bytes as base64url); `None`
     /// without TLS 1.3.
     pub channel: Option<String>,
-}
-
-/// Where getting a connection failed, and what to look at.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConnectError {
-    /// DNS.
-    #[error("cannot look up {host}: {source}; check the name, and this machine's DNS")]
-    Lookup {
-        /// The host that was asked for.
-        host: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// TCP.
-    #[error(
-        "cannot connect to {endpoint}: {source}; check that adit-server listens there and no firewall is between"
-    )]
-    Connect {
-        /// The server.
-        endpoint: Endpoint,
-        /// Of the last address that was tried.
-        source: io::Error,
-    },
-    /// The certificate authorities cannot be loaded.
-    #[error(transparent)]
-    Authorities(#[from] TlsError),
-    /// TLS.
-    #[error("no TLS with {endpoint}: {source}; {}", tls_hint(source))]
-    Tls {
-        /// The server.
-        endpoint: Endpoint,
-        /// What TLS objects to.
-        source: io::Error,
-    },
-    /// HTTP answered something else than an upgrade.
-    #[error("{endpoint} answered {status} instead of opening a tunnel; {}", status_hint(*status, location.as_deref()))]
-    Refused {
-        /// The server.
-        endpoint: Endpoint,
-        /// What it answered.
-        status: StatusCode,
-        /// When it wants to be asked again.
-        retry_after: Option<Duration>,
-        /// Where it redirects to. Not followed: the audience is the host that was asked for.
-        location: Option<String>,
-    },
-    /// What answered does not speak the protocol.
-    #[error(
-        "{endpoint} does not speak {SUBPROTOCOL}: {reason}; check that it is an adit-server and that no proxy rewrites upgrades"
-    )]
-    Upgrade {
-        /// The server.
-        endpoint: Endpoint,
-        /// Which rule was broken.
-        reason: String,
-    },
-    /// A hop took too long.
-    #[error("{endpoint} did not answer in {} s while {hop}; check the address, and firewalls that swallow packets", after.as_secs_f32())]
-    TimedOut {
-        /// The server.
-        endpoint: Endpoint,
-        /// What was being done.
-        hop: &'static str,
-        /// The limit.
-        after: Duration,
-    },
-}
-
-impl ConnectError {
-    /// When the server wants to be asked again, if it said so (RFC 9110 section 10.2.3, in seconds).
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
 }
 
 /// Opens a WebSocket to the server's connect path.
@@ -302,12 +228,13 @@ async fn upgrade(
     request
         .headers_mut()
         .insert(USER_AGENT, options.user_agent.clone());
-    let socket = Counted::new(socket);
     // Boxed: the library's handshake is large, and this future is part of many others.
-    let (socket, _) = Box::pin(client_async_with_config(request, socket, Some(config())))
+    let (opened, _) = Box::pin(client_async(request, Opening::new(socket)))
         .await
         .map_err(broken)?;
-    Ok(WebSocket::new(socket))
+    let (socket, behind) = opened.into_inner().into_parts();
+    let masking = Masking::client(endpoint.is_tls());
+    Ok(WebSocket::new(socket, masking, &behind))
 }
 
 fn request(endpoint: &Endpoint) -> Result<Request<()>, WsError> {
@@ -353,40 +280,5 @@ fn refused<B>(endpoint: Endpoint, response: &Response<B>) -> ConnectError {
     }
 }
 
-fn status_hint(status: StatusCode, location: Option<&str>) -> String {
-    match (status.as_u16(), location) {
-        (300..=399, Some(location)) => {
-            format!("it redirects to {location:?}: give that server instead")
-        }
-        (400 | 426, _) => {
-            "a proxy in between may not pass WebSocket upgrades on, or the versions differ"
-                .to_owned()
-        }
-        (401 | 403 | 407, _) => {
-            "something in front of the server wants a login or blocks this address".to_owned()
-        }
-        (404, _) => {
-            "no adit-server is there, or it does not know itself by this host name".to_owned()
-        }
-        (429, _) => {
-            "too many connections came from this address; it will be tried again".to_owned()
-        }
-        (500..=599, _) => {
-            "the server or a proxy in front of it is not ready; it will be tried again".to_owned()
-        }
-        _ => "check that it is an adit-server".to_owned(),
-    }
-}
-
-fn tls_hint(error: &io::Error) -> &'static str {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner {
-        Some(rustls::Error::InvalidCertificate(_)) => {
-            "check the host name and the server's certificate, or give the CA file of a private authority"
-        }
-        Some(rustls::Error::InvalidMessage(_)) => "does the server speak plain http on this port?",
-        _ => "check that this port speaks TLS",
-    }
-}
+#[cfg(test)]
+mod tests;

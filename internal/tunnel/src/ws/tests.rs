@@ -1,20 +1,27 @@
 //! The WebSocket over an in-memory stream: sizes, batches, and peers that do not keep to it.
 
+mod interop;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use messages::{Disconnect, DisconnectCode, MAX_BODY_FRAME, StreamId};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use futures_util::{SinkExt, StreamExt};
+use messages::{
+    Disconnect, DisconnectCode, Flags, HEADER_LEN, MAX_BODY_FRAME, MAX_FRAME, StreamId, Tag,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message as WsMessage;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::{FrameHandler, Keepalive, LinkEnd, LinkFault, Outbox, drive};
 
-async fn client<IO: AsyncRead + AsyncWrite + Unpin>(io: IO) -> WebSocket<IO> {
-    WebSocket::new(
-        WebSocketStream::from_raw_socket(Counted::new(io), Role::Client, Some(config())).await,
-    )
+/// The agent's end, as it is without TLS.
+fn client<IO: AsyncRead + AsyncWrite + Unpin>(io: IO) -> WebSocket<IO> {
+    WebSocket::new(io, Masking::client(false), &[])
 }
 
 fn body(len: usize) -> Frame {
@@ -30,7 +37,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Writes<IO> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -40,16 +47,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Writes<IO> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<std::io::Result<usize>> {
         self.1.fetch_add(1, Ordering::Relaxed);
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
@@ -58,15 +65,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Writes<IO> {
 async fn frames_of_every_size_arrive_whole_in_both_directions() {
     // A stream that holds little, so that writes are partial.
     let (near, far) = duplex(1000);
-    let (mut server, mut client) = tokio::join!(server(near), client(far));
+    let (mut server, mut client) = (server(near).await, client(far));
     for len in [
         0,
         1,
         119,
         120,
         121,
-        COPY_BELOW - HEADER_LEN,
-        COPY_BELOW,
+        2041,
+        2042,
+        2048,
         16_384,
         MAX_BODY_FRAME,
     ] {
@@ -92,8 +100,7 @@ async fn frames_of_every_size_arrive_whole_in_both_directions() {
 async fn frames_fed_between_two_flushes_leave_in_one_write() {
     let (near, far) = duplex(1 << 20);
     let writes = Arc::new(AtomicUsize::new(0));
-    let (mut server, mut client) =
-        tokio::join!(server(Writes(near, Arc::clone(&writes))), client(far));
+    let (mut server, mut client) = (server(Writes(near, Arc::clone(&writes))).await, client(far));
     for _ in 0..40 {
         server.feed(body(1000)).await.unwrap();
     }
@@ -165,7 +172,7 @@ async fn a_websocket_ping_is_answered_and_is_no_frame() {
 #[tokio::test]
 async fn a_closing_handshake_ends_the_stream_of_frames_quietly() {
     let (near, far) = duplex(1 << 20);
-    let (mut server, mut client) = tokio::join!(server(near), client(far));
+    let (mut server, mut client) = (server(near).await, client(far));
     client.close().await.unwrap();
     assert!(server.next().await.is_none());
 }
@@ -208,7 +215,7 @@ async fn a_trickle_of_bytes_keeps_a_link_alive_and_its_end_kills_it() {
 #[tokio::test(start_paused = true)]
 async fn two_links_part_with_a_disconnect_and_a_closing_handshake() {
     let (near, far) = duplex(1 << 16);
-    let (server, client) = tokio::join!(server(near), client(far));
+    let (server, client) = (server(near).await, client(far));
     let outbox = Outbox::default();
     outbox.push(body(MAX_BODY_FRAME)).unwrap();
     outbox.push(body(MAX_BODY_FRAME)).unwrap();
@@ -222,4 +229,62 @@ async fn two_links_part_with_a_disconnect_and_a_closing_handshake() {
     assert!(matches!(left, LinkEnd::Local(Some(_))), "{left:?}");
     assert!(matches!(told, LinkEnd::Disconnected(told) if told == goodbye));
     assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits for a timer");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_without_a_closing_handshake_is_an_error() {
+    let (near, far) = duplex(1 << 16);
+    let mut server = server(near).await;
+    drop(far);
+    let error = server.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, TransportError::Protocol(_)), "{error:?}");
+    assert!(server.next().await.is_none());
+}
+
+/// The story: a peer pings and pings and reads nothing.
+#[tokio::test]
+async fn a_flood_of_pings_leaves_one_answer_waiting() {
+    let (near, far) = duplex(100);
+    let mut server = server(near).await;
+    let (mut from_us, mut to_us) = tokio::io::split(far);
+    // What the server has to say already fills the way.
+    server.feed(body(1000)).await.unwrap();
+    assert!(futures_util::poll!(server.flush()).is_pending());
+    let flood = async {
+        for at in 0..1000_u16 {
+            let [high, low] = at.to_be_bytes();
+            // A masked ping of two bytes, with the key of zeros.
+            to_us
+                .write_all(&[0x89, 0x82, 0, 0, 0, 0, high, low])
+                .await
+                .unwrap();
+        }
+    };
+    tokio::select! {
+        biased;
+        next = server.next() => panic!("{next:?}"),
+        () = flood => {}
+    }
+    assert!(futures_util::poll!(server.next()).is_pending());
+    let mut rest = Vec::new();
+    let read = async {
+        from_us.read_buf(&mut rest).await.unwrap();
+        while rest.len() < 4 + 1006 + 4 {
+            from_us.read_buf(&mut rest).await.unwrap();
+        }
+    };
+    let (flushed, ()) = tokio::join!(server.flush(), read);
+    flushed.unwrap();
+    assert_eq!(rest[4 + 1006..], [0x8a, 2, 0x03, 0xe7], "the latest one");
+}
+
+/// What came in behind the 101 is the link's: see also the loopback tests.
+#[tokio::test]
+async fn bytes_behind_the_opening_handshake_are_the_first_to_be_read() {
+    let (near, _far) = duplex(1 << 16);
+    let mut bytes = vec![0x82, 7];
+    bytes.extend(body(1).to_bytes());
+    let mut client = WebSocket::new(near, Masking::client(false), &bytes);
+    assert_eq!(client.next().await.unwrap().unwrap(), body(1).to_bytes());
+    assert_eq!(client.bytes_heard(), 9);
 }
