@@ -131,6 +131,10 @@ pub trait Directory: Send + Sync {
     /// [`Unavailable`] when the backend cannot be asked.
     fn lookup(&self, tunnel: TunnelId) -> BoxFuture<'_, Result<Routes, Unavailable>>;
 
+    /// Lets go of what is remembered of earlier look-ups of a tunnel: its routes were wrong, as a nack or a lost node has
+    /// shown. Cheap; a directory that remembers nothing does nothing.
+    fn forget(&self, _tunnel: TunnelId) {}
+
     /// Stores a value that can be taken once, within `ttl`, from any node. A second value under the same key replaces
     /// the first.
     ///

@@ -15,7 +15,7 @@
 //! frame: tag u8 | flags u8 | stream u32 | payload to the end
 //! ```
 
-use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use bytes::{Buf, BufMut, Bytes, TryGetError};
 use messages::{Flags, Frame, HEADER_LEN, MAX_FRAME, NodeId, StreamId, TunnelId};
 use thiserror::Error;
 
@@ -133,12 +133,11 @@ impl Envelope {
     ///
     /// # Errors
     /// [`EncodeError`] when the frame is too large; `out` is then as it was.
-    pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
+    pub fn encode(&self, out: &mut impl BufMut) -> Result<(), EncodeError> {
         let payload = self.content.frame().map_or(0, |frame| frame.payload.len());
         if payload > MAX_FRAME - HEADER_LEN {
             return Err(EncodeError { len: payload });
         }
-        out.reserve(MAX_ENVELOPE - MAX_FRAME + HEADER_LEN + payload);
         out.put_u8(VERSION);
         out.put_u8(self.content.kind());
         out.put_slice(&self.from.0);
@@ -146,6 +145,11 @@ impl Envelope {
         out.put_slice(&self.tunnel.0);
         self.content.encode(out);
         Ok(())
+    }
+
+    /// How many bytes [`encode`](Self::encode) appends.
+    pub fn encoded_len(&self) -> usize {
+        FIXED_LEN + self.content.encoded_len()
     }
 
     /// Reads one encoded envelope; its payload shares the memory of `bytes`.
@@ -190,7 +194,18 @@ impl Content {
         }
     }
 
-    fn encode(&self, out: &mut BytesMut) {
+    fn encoded_len(&self) -> usize {
+        let fixed = match self {
+            Self::Open { .. } => 8 + 8 + 1,
+            Self::ToAgent { .. } => 8,
+            Self::Nack(_) => 1,
+            Self::Accepted | Self::ToVisitor(_) => 0,
+        };
+        let frame = self.frame().map_or(0, |f| HEADER_LEN + f.payload.len());
+        fixed + frame
+    }
+
+    fn encode(&self, out: &mut impl BufMut) {
         match self {
             Self::Open {
                 link,

@@ -13,8 +13,11 @@
 mod delivery;
 mod directory;
 mod envelope;
+mod law;
 pub mod memory;
 mod node;
+pub mod redis;
+mod table;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

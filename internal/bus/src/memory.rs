@@ -2,14 +2,10 @@
 //!
 //! A send is a call of the receiver's inbox on the sender's stack, so there is no queue to bound and order is the
 //! sender's own. The directory is one mutex behind methods (`ledger`), never held across an await nor while an inbox
-//! is called; what requests read (`local` and `lookup`) are copies that the ledger's changes are published to (`table`),
+//! is called; what requests read (`local` and `lookup`) are copies that the ledger's changes are published to (a table),
 //! so a request never meets that mutex.
 
-mod clock;
-mod ledger;
 mod member;
-mod record;
-mod table;
 mod values;
 
 use std::collections::HashMap;
@@ -20,12 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use messages::{NodeId, TunnelId};
 
-use self::clock::Clock;
-use self::ledger::Ledger;
 use self::member::Member;
-use self::record::{Announcer, Holder};
-use self::table::RouteTable;
 use self::values::Values;
+use crate::law::{Announcer, Clock, Holder, Ledger};
+use crate::table::{self, RouteTable};
 use crate::{AnnounceError, Announced, Announcement, Delivery, Inbox, LinkId, Node, Unavailable};
 
 /// The nodes of one process that can reach each other. Clones are the same fleet.

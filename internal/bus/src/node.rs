@@ -6,7 +6,7 @@ use std::sync::Arc;
 use messages::NodeId;
 use thiserror::Error;
 
-use crate::{Bus, Directory, Inbox, memory};
+use crate::{Bus, Directory, Inbox, memory, redis};
 
 /// A node's place in a fleet: the two halves of one backend.
 #[derive(Clone)]
@@ -32,7 +32,8 @@ impl fmt::Debug for Node {
 
 /// Joins the fleet that `url` names as `node`, with everything for it going to `inbox`.
 ///
-/// `memory` is a fleet of one: whoever wants several nodes in one process asks [`memory::Fleet`].
+/// `memory` is a fleet of one: whoever wants several nodes in one process asks [`memory::Fleet`]. The schemes of Redis
+/// are those of [`mod@redis`]; the node joins also while Redis cannot be reached.
 ///
 /// # Errors
 /// See [`ConnectError`]; its text names the scheme alone, for the rest of a URL may hold a password.
@@ -41,6 +42,10 @@ pub async fn connect(url: &str, node: NodeId, inbox: Arc<dyn Inbox>) -> Result<N
     match scheme {
         "memory" if rest.trim_matches('/').is_empty() => Ok(memory::Fleet::new().join(node, inbox)),
         "memory" => Err(ConnectError::Malformed("nothing may follow \"memory\"")),
+        _ if redis::SCHEMES.contains(&scheme) => {
+            let joined = redis::join(url, redis::Timing::default(), node, inbox).await?;
+            Ok(joined.node)
+        }
         _ if is_scheme(scheme) => Err(ConnectError::UnknownScheme(scheme.to_owned())),
         _ => Err(ConnectError::Malformed("it does not begin with a scheme")),
     }
@@ -50,11 +55,14 @@ pub async fn connect(url: &str, node: NodeId, inbox: Arc<dyn Inbox>) -> Result<N
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// No backend has this scheme.
-    #[error("no bus is called {0:?}; known: memory")]
+    #[error("no bus is called {0:?}; known: memory, {known}", known = redis::SCHEMES.join(", "))]
     UnknownScheme(String),
     /// The URL cannot be read.
-    #[error("not a bus URL: {0}; try \"memory\"")]
+    #[error("not a bus URL: {0}; try \"memory\" or \"redis://localhost\"")]
     Malformed(&'static str),
+    /// The backend answers, and will not have this node; trying again would not help.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// RFC 3986 section 3.1 in lower case, and short enough to be put into a line of a log.
@@ -93,9 +101,17 @@ mod tests {
         let error = try_url("nats://joe:hunter2@host").await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no bus is called \"nats\"; known: memory"
+            "no bus is called \"nats\"; known: memory, redis, rediss, redis+unix, redis+sentinel, \
+             rediss+sentinel, redis+cluster, rediss+cluster"
         );
-        for url in ["hunter2@host", "", "memory://host", "//x", "Redis://x"] {
+        for url in [
+            "hunter2@host",
+            "",
+            "memory://host",
+            "//x",
+            "Redis://x",
+            "redis://u:hunter2@h:x",
+        ] {
             let error = try_url(url).await.unwrap_err();
             assert!(matches!(error, ConnectError::Malformed(_)), "{url:?}");
             assert!(!error.to_string().contains("hunter2"));

@@ -1,13 +1,24 @@
 //! Every backend against the one suite. A new backend adds its [`Backend`] and one test.
 
-use std::sync::Arc;
+#[path = "redis/hasty.rs"]
+mod hasty;
+#[path = "redis/server.rs"]
+#[expect(dead_code, reason = "the tests of trouble use the rest")]
+mod server;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adit_bus::conformance::{self, Backend};
 use adit_bus::memory::Fleet;
+use adit_bus::redis::{self, Switch};
 use adit_bus::{Inbox, Node};
 use futures_util::future::BoxFuture;
 use messages::NodeId;
+
+use crate::hasty::hasty;
+use crate::server::Server;
 
 struct Memory(Fleet);
 
@@ -32,4 +43,80 @@ impl Backend for Memory {
 #[tokio::test(start_paused = true)]
 async fn memory_keeps_every_rule() {
     conformance::run(&Memory(Fleet::new())).await;
+}
+
+/// Nodes on one real server, whose time is real.
+struct Redis {
+    name: &'static str,
+    url: String,
+    switches: Mutex<HashMap<NodeId, Switch>>,
+}
+
+impl Redis {
+    fn new(name: &'static str, url: String) -> Self {
+        Self {
+            name,
+            url,
+            switches: Mutex::default(),
+        }
+    }
+
+    fn switch(&self, node: &Node) -> Switch {
+        self.switches.lock().expect("nobody panicked")[&node.bus.node()].clone()
+    }
+}
+
+impl Backend for Redis {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn join(&self, node: NodeId, inbox: Arc<dyn Inbox>) -> BoxFuture<'_, Node> {
+        Box::pin(async move {
+            let joined = redis::join(&self.url, hasty(), node, inbox).await;
+            let joined = joined.expect("the server is there");
+            self.switches
+                .lock()
+                .expect("nobody panicked")
+                .insert(node, joined.switch);
+            joined.node
+        })
+    }
+
+    fn crash<'a>(&'a self, node: &'a Node) -> BoxFuture<'a, ()> {
+        let switch = self.switch(node);
+        Box::pin(async move { switch.crash().await })
+    }
+
+    fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(by))
+    }
+
+    fn at_once(&self) -> usize {
+        conformance::CHECKS.len()
+    }
+
+    fn minute(&self) -> Duration {
+        hasty().takeovers
+    }
+
+    fn lease(&self) -> Duration {
+        hasty().lease
+    }
+
+    fn lose_next(&self, from: &Node, to: NodeId) -> bool {
+        self.switch(from).lose_next_batch(to);
+        true
+    }
+
+    fn lose_notices(&self, from: &Node) -> bool {
+        self.switch(from).lose_notices();
+        true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_every_rule() {
+    let server = Server::start(&[]).await;
+    conformance::run(&Redis::new("redis", server.url())).await;
 }

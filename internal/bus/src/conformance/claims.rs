@@ -143,6 +143,25 @@ pub(super) async fn a_takeover_tells_the_loser_once_for_each_link(stage: &Stage<
     b.finds(tunnel, &[(&c, 1)]).await;
 }
 
+/// Its own node finds out by itself, and tells it once.
+pub(super) async fn a_loser_is_told_though_the_notice_is_lost(stage: &Stage<'_>) {
+    let (a, b) = (stage.node().await, stage.node().await);
+    if !stage.backend().lose_notices(&b.node) {
+        return;
+    }
+    let tunnel = a_tunnel();
+    a.holds(Claim::exclusive(tunnel, a_session(), 1)).await;
+    let by = b.holds(Claim::exclusive(tunnel, a_session(), 1)).await;
+    let superseded = Delivery::Superseded {
+        tunnel,
+        link: LinkId(1),
+        by,
+    };
+    assert_eq!(a.gets(&superseded).await, 1);
+    assert_eq!(a.local_links(tunnel), None);
+    b.finds(tunnel, &[(&b, 1)]).await;
+}
+
 pub(super) async fn a_lower_generation_is_replaced(stage: &Stage<'_>) {
     let (a, b) = (stage.node().await, stage.node().await);
     let (tunnel, old) = (a_tunnel(), a_session());
@@ -194,7 +213,8 @@ pub(super) async fn more_than_five_takeovers_a_minute_are_contended(stage: &Stag
     assert_eq!(a.holds(more).await, generation, "and may add links");
     a.finds(tunnel, &[(&a, 5), (&a, 8)]).await;
     a.holds(Claim::exclusive(a_tunnel(), a_session(), 9)).await;
-    stage.advance(Duration::from_secs(61)).await;
+    let minute = stage.backend().minute();
+    stage.advance(minute + Duration::from_secs(1)).await;
     a.holds(Claim::exclusive(tunnel, a_session(), 10)).await;
     a.finds(tunnel, &[(&a, 10)]).await;
 }

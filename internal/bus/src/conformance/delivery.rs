@@ -218,6 +218,89 @@ pub(super) async fn a_node_that_left_does_nothing_more(stage: &Stage<'_>) {
     assert_eq!(a.inbox.all(), before, "nothing is delivered either");
 }
 
+pub(super) async fn a_lost_envelope_is_a_gap_on_both_sides(stage: &Stage<'_>) {
+    let (a, b) = (stage.node().await, stage.node().await);
+    talk(&a, &b).await;
+    if !stage.backend().lose_next(&a.node, b.id) {
+        return;
+    }
+    let before = b.envelopes(0).await.len();
+    for n in 0..100 {
+        a.send(
+            b.id,
+            a.envelope(n, Content::ToVisitor(frame(vec![0; 50_000]))),
+        )
+        .expect("the peer is there");
+    }
+    assert_eq!(b.gets(&Delivery::Gap(a.id)).await, 1, "it is said once");
+    assert_eq!(a.gets(&Delivery::Gap(b.id)).await, 1, "and on both sides");
+    assert_eq!(
+        b.envelopes(0).await.len(),
+        before,
+        "nothing that followed the lost one is delivered"
+    );
+    talk(&a, &b).await;
+    let gaps = |actor: &Actor<'_>| {
+        let taken = actor.inbox.all();
+        let gaps = taken.iter().filter(|it| matches!(it, Delivery::Gap(_)));
+        gaps.count()
+    };
+    assert_eq!((gaps(&a), gaps(&b)), (1, 1), "and all begins anew");
+}
+
+/// No later number shows it.
+pub(super) async fn a_lost_last_envelope_is_a_gap_on_both_sides(stage: &Stage<'_>) {
+    let (a, b) = (stage.node().await, stage.node().await);
+    talk(&a, &b).await;
+    if !stage.backend().lose_next(&a.node, b.id) {
+        return;
+    }
+    let before = b.envelopes(0).await.len();
+    a.send(b.id, a.envelope(2, Content::Accepted))
+        .expect("the peer is there");
+    assert_eq!(a.gets(&Delivery::Gap(b.id)).await, 1);
+    assert_eq!(b.gets(&Delivery::Gap(a.id)).await, 1);
+    assert_eq!(b.envelopes(0).await.len(), before);
+    talk(&a, &b).await;
+}
+
+pub(super) async fn a_gap_concerns_one_pair_alone(stage: &Stage<'_>) {
+    let (a, b, c) = (stage.node().await, stage.node().await, stage.node().await);
+    talk(&a, &b).await;
+    talk(&a, &c).await;
+    if !stage.backend().lose_next(&a.node, b.id) {
+        return;
+    }
+    a.send(b.id, a.envelope(2, Content::Accepted))
+        .expect("the peer is there");
+    b.gets(&Delivery::Gap(a.id)).await;
+    talk(&a, &c).await;
+    for delivery in c.inbox.all() {
+        assert!(is_envelope(&delivery), "{delivery:?}");
+    }
+    assert!(!a.inbox.all().contains(&Delivery::Gap(c.id)));
+}
+
+/// Far more than may be under way at once. What a full queue refuses is offered again, as nobody would with a body.
+pub(super) async fn a_flood_arrives_whole_and_in_order(stage: &Stage<'_>) {
+    const COUNT: u64 = 1000;
+    let (a, b) = (stage.node().await, stage.node().await);
+    let payload = Bytes::from(vec![7; 64 * 1024]);
+    for n in 0..COUNT {
+        let content = Content::ToVisitor(frame(payload.clone()));
+        let envelope = a.envelope(n, content);
+        let sent = stage.eventually(async || match a.send(b.id, envelope.clone()) {
+            Ok(()) => Some(()),
+            Err(SendError::Full) => None,
+            Err(error) => panic!("{error}"),
+        });
+        assert_eq!(sent.await, Some(()), "the queue never drained");
+    }
+    let taken = b.envelopes(1000).await;
+    let numbers = taken.iter().map(|envelope| envelope.exchange.0);
+    assert!(numbers.eq(0..COUNT));
+}
+
 /// An envelope each way has arrived, so both nodes have reason to watch over each other.
 async fn talk(a: &Actor<'_>, b: &Actor<'_>) {
     for (from, to) in [(a, b), (b, a)] {

@@ -1,7 +1,5 @@
 //! Rules of announcing, withdrawing and finding.
 
-use std::time::Duration;
-
 use super::stage::{Claim, Stage, a_session, a_tunnel};
 use crate::{AnnounceError, LinkId, Mode, Route};
 
@@ -201,8 +199,9 @@ pub(super) async fn renewed_routes_stay(stage: &Stage<'_>) {
     let (a, b) = (stage.node().await, stage.node().await);
     let tunnel = a_tunnel();
     a.holds(Claim::exclusive(tunnel, a_session(), 1)).await;
+    let step = stage.backend().lease() / 5;
     for _ in 0..15 {
-        stage.advance(Duration::from_secs(1)).await;
+        stage.advance(step).await;
         assert_eq!(b.lookup(tunnel).await.len(), 1);
     }
     assert_eq!(a.local_links(tunnel), Some(vec![(a.id, LinkId(1))]));

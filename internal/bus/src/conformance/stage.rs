@@ -51,6 +51,10 @@ impl<'a> Stage<'a> {
         node
     }
 
+    pub(super) fn backend(&self) -> &dyn Backend {
+        self.backend
+    }
+
     pub(super) async fn crash(&self, actor: &Actor<'_>) {
         self.backend.crash(&actor.node).await;
     }

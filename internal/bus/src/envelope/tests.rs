@@ -1,5 +1,6 @@
 //! The bytes of an envelope: round trips, one frozen example, and what is refused.
 
+use bytes::BytesMut;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -58,6 +59,7 @@ fn envelopes() -> impl Strategy<Value = Envelope> {
 fn bytes_of(envelope: &Envelope) -> Bytes {
     let mut out = BytesMut::new();
     envelope.encode(&mut out).expect("it is small enough");
+    assert_eq!(out.len(), envelope.encoded_len());
     out.freeze()
 }
 

@@ -16,48 +16,48 @@ use super::clock::Now;
 use crate::{AnnounceError, Announcement, LinkId, Mode, Route, Routes, SessionId};
 
 /// More takeovers than this within [`TAKEOVER_PERIOD`] are a fight between two agents, not a failover.
-const MAX_TAKEOVERS: usize = 5;
+pub(crate) const MAX_TAKEOVERS: usize = 5;
 
 /// The period that takeovers are counted over.
-const TAKEOVER_PERIOD: Duration = Duration::from_mins(1);
+pub(crate) const TAKEOVER_PERIOD: Duration = Duration::from_mins(1);
 
 /// How far ahead of the clock a presented generation is believed: room for nodes whose clocks differ, none for a
 /// session that would hold a name for ever with a number from the year 3000.
-const MAX_AHEAD_MICROS: u64 = 5 * 60 * 1_000_000;
+pub(crate) const MAX_AHEAD_MICROS: u64 = 5 * 60 * 1_000_000;
 
 /// How many sessions are remembered beyond their links, so that one whose answer was lost finds its generation again.
-const MAX_KNOWN: usize = 8;
+pub(crate) const MAX_KNOWN: usize = 8;
 
 /// How long a withdrawal is remembered against announcements that come late. Far above any time-out of an operation.
-const LATE_PERIOD: Duration = Duration::from_mins(1);
+pub(crate) const LATE_PERIOD: Duration = Duration::from_mins(1);
 
 /// How many withdrawals are remembered, the newest: an agent that connects in a tight loop must not grow its record.
-const MAX_WITHDRAWN: usize = 64;
+pub(crate) const MAX_WITHDRAWN: usize = 64;
 
 /// Who holds, or held, a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) node: NodeId,
-    pub(super) link: LinkId,
+pub(crate) struct Holder {
+    pub(crate) node: NodeId,
+    pub(crate) link: LinkId,
 }
 
 /// The node that announces.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Announcer {
-    pub(super) node: NodeId,
-    pub(super) draining: bool,
+pub(crate) struct Announcer {
+    pub(crate) node: NodeId,
+    pub(crate) draining: bool,
 }
 
 /// A claim that was granted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) generation: u64,
+pub(crate) struct Claim {
+    pub(crate) generation: u64,
     /// The links that lost the tunnel by it, to be told.
-    pub(super) superseded: Vec<Holder>,
+    pub(crate) superseded: Vec<Holder>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(crate) struct Record {
     highest: u64,
     floor: u64,
     held: Vec<Held>,
@@ -66,7 +66,7 @@ pub(super) struct Record {
     withdrawn: VecDeque<Withdrawn>,
     takeovers: VecDeque<Instant>,
     /// Kept by the ledger: since when there are no routes.
-    pub(super) idle_since: Option<Instant>,
+    pub(crate) idle_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -94,7 +94,7 @@ struct Withdrawn {
 
 impl Record {
     /// Decides a claim. On an error nothing has changed.
-    pub(super) fn announce(
+    pub(crate) fn announce(
         &mut self,
         by: Announcer,
         claim: &Announcement,
@@ -120,26 +120,51 @@ impl Record {
             Mode::Exclusive => self.take_over(claim, generation, now.instant)?,
         };
         self.remember(claim.session, generation);
-        self.held.retain(|held| held.holder() != holder);
-        self.held.push(Held {
-            route: Route {
-                node: by.node,
-                link: claim.link,
-                generation,
-                draining: by.draining,
-                mode: claim.mode,
-            },
-            session: claim.session,
-            version: claim.version,
-        });
+        self.hold(by, claim, generation);
         Ok(Claim {
             generation,
             superseded,
         })
     }
 
+    /// Takes over what a store has already decided: the link serves with this generation, and the losers, which are
+    /// returned, do not. `None`, and nothing has changed, when the link was withdrawn meanwhile.
+    pub(crate) fn adopt(
+        &mut self,
+        by: Announcer,
+        claim: &Announcement,
+        generation: u64,
+        now: Instant,
+    ) -> Option<Vec<Holder>> {
+        let holder = Holder {
+            node: by.node,
+            link: claim.link,
+        };
+        self.forget_withdrawn(now);
+        if self.is_withdrawn(holder, claim.version) {
+            return None;
+        }
+        if self.newer_announcement(holder, claim.version).is_some() {
+            return Some(Vec::new());
+        }
+        let mut superseded = Vec::new();
+        if claim.mode == Mode::Exclusive {
+            superseded.extend(self.others(claim.session).map(Held::holder));
+            self.held.retain(|held| held.session == claim.session);
+            self.floor = self.floor.max(generation);
+        }
+        self.remember(claim.session, generation);
+        self.hold(by, claim, generation);
+        Some(superseded)
+    }
+
+    /// Removes a link's route, whatever its version, and forgets nothing else.
+    pub(crate) fn remove(&mut self, holder: Holder) {
+        self.held.retain(|held| held.holder() != holder);
+    }
+
     /// Removes a link's route, unless a later announcement of the same link stands.
-    pub(super) fn withdraw(&mut self, holder: Holder, version: u64, now: Instant) {
+    pub(crate) fn withdraw(&mut self, holder: Holder, version: u64, now: Instant) {
         self.held
             .retain(|held| held.holder() != holder || held.version > version);
         self.forget_withdrawn(now);
@@ -153,27 +178,45 @@ impl Record {
         });
     }
 
-    pub(super) fn remove_node(&mut self, node: NodeId) {
+    pub(crate) fn remove_node(&mut self, node: NodeId) {
         self.held.retain(|held| held.route.node != node);
     }
 
-    pub(super) fn drain_node(&mut self, node: NodeId) {
+    pub(crate) fn drain_node(&mut self, node: NodeId) {
         let own = self.held.iter_mut().filter(|held| held.route.node == node);
         own.for_each(|held| held.route.draining = true);
     }
 
-    pub(super) fn is_served_by(&self, node: NodeId) -> bool {
+    pub(crate) fn is_served_by(&self, node: NodeId) -> bool {
         self.held.iter().any(|held| held.route.node == node)
     }
 
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.held.is_empty()
     }
 
-    pub(super) fn routes(&self) -> Routes {
+    pub(crate) fn routes(&self) -> Routes {
         let mut routes: Vec<Route> = self.held.iter().map(|held| held.route).collect();
         routes.sort_by_key(|route| (route.draining, Reverse(route.generation)));
         routes.into()
+    }
+
+    fn hold(&mut self, by: Announcer, claim: &Announcement, generation: u64) {
+        let route = Route {
+            node: by.node,
+            link: claim.link,
+            generation,
+            draining: by.draining,
+            mode: claim.mode,
+        };
+        let held = Held {
+            route,
+            session: claim.session,
+            version: claim.version,
+        };
+        let holder = held.holder();
+        self.held.retain(|held| held.holder() != holder);
+        self.held.push(held);
     }
 
     /// The generation the claim is judged by: the session's own, else the one it presents, else a new one.

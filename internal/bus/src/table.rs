@@ -12,19 +12,19 @@ const SHARDS: usize = 16;
 
 /// Which routes serve which tunnel. It holds no empty ones.
 #[derive(Debug, Default)]
-pub(super) struct RouteTable {
+pub(crate) struct RouteTable {
     shards: [RwLock<HashMap<TunnelId, Routes>>; SHARDS],
 }
 
 impl RouteTable {
-    pub(super) fn get(&self, tunnel: TunnelId) -> Option<Routes> {
+    pub(crate) fn get(&self, tunnel: TunnelId) -> Option<Routes> {
         let shard = self.shard(tunnel).read();
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
         shard.get(&tunnel).cloned()
     }
 
     /// Replaces what is known of a tunnel; no routes remove it.
-    pub(super) fn set(&self, tunnel: TunnelId, routes: Routes) {
+    pub(crate) fn set(&self, tunnel: TunnelId, routes: Routes) {
         let shard = self.shard(tunnel).write();
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         if routes.is_empty() {
@@ -34,7 +34,7 @@ impl RouteTable {
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let shard = shard.write();
             shard.unwrap_or_else(PoisonError::into_inner).clear();
@@ -49,7 +49,7 @@ impl RouteTable {
 }
 
 /// The routes that `node` itself holds; shared rather than copied where that is all of them.
-pub(super) fn held_by(node: NodeId, routes: &Routes) -> Routes {
+pub(crate) fn held_by(node: NodeId, routes: &Routes) -> Routes {
     if routes.iter().all(|route| route.node == node) {
         return Routes::clone(routes);
     }

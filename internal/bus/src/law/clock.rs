@@ -9,21 +9,21 @@ use tokio::time::Instant;
 
 /// One reading of the clock.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
+pub(crate) struct Now {
     /// Microseconds since 1970.
-    pub(super) micros: u64,
-    pub(super) instant: Instant,
+    pub(crate) micros: u64,
+    pub(crate) instant: Instant,
 }
 
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     start: Instant,
     /// The calendar at `start`.
     epoch: Duration,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             start: Instant::now(),
@@ -31,7 +31,7 @@ impl Clock {
         }
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let instant = Instant::now();
         let since_epoch = self
             .epoch

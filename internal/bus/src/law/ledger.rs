@@ -19,17 +19,17 @@ use crate::{AnnounceError, Announcement, Routes};
 const MAX_IDLE: usize = 64 * 1024;
 
 /// How long one is kept. An agent that comes back later is decided by the clock alone.
-const MAX_IDLE_AGE: Duration = Duration::from_hours(24);
+pub(crate) const MAX_IDLE_AGE: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     records: HashMap<TunnelId, Record>,
     /// Records without routes, those longest without first.
     idle: BTreeSet<(Instant, TunnelId)>,
 }
 
 impl Ledger {
-    pub(super) fn announce(
+    pub(crate) fn announce(
         &mut self,
         by: Announcer,
         announcement: &Announcement,
@@ -40,14 +40,32 @@ impl Ledger {
         })
     }
 
-    pub(super) fn withdraw(&mut self, tunnel: TunnelId, holder: Holder, version: u64, now: Now) {
+    pub(crate) fn withdraw(&mut self, tunnel: TunnelId, holder: Holder, version: u64, now: Now) {
         self.change(tunnel, now.instant, |record| {
             record.withdraw(holder, version, now.instant);
         });
     }
 
+    /// See [`Record::adopt`].
+    pub(crate) fn adopt(
+        &mut self,
+        by: Announcer,
+        announcement: &Announcement,
+        generation: u64,
+        now: Instant,
+    ) -> Option<Vec<Holder>> {
+        self.change(announcement.tunnel, now, |record| {
+            record.adopt(by, announcement, generation, now)
+        })
+    }
+
+    /// Removes a link's route, whatever its version.
+    pub(crate) fn remove(&mut self, tunnel: TunnelId, holder: Holder, now: Instant) {
+        self.change(tunnel, now, |record| record.remove(holder));
+    }
+
     /// Removes every route of a node and says which tunnels had one.
-    pub(super) fn remove_node(&mut self, node: NodeId, now: Now) -> Vec<TunnelId> {
+    pub(crate) fn remove_node(&mut self, node: NodeId, now: Now) -> Vec<TunnelId> {
         let served = self.served_by(node);
         for &tunnel in &served {
             self.change(tunnel, now.instant, |record| record.remove_node(node));
@@ -56,7 +74,7 @@ impl Ledger {
     }
 
     /// Marks every route of a node as draining and says which tunnels have one.
-    pub(super) fn drain_node(&mut self, node: NodeId) -> Vec<TunnelId> {
+    pub(crate) fn drain_node(&mut self, node: NodeId) -> Vec<TunnelId> {
         let served = self.served_by(node);
         for tunnel in &served {
             if let Some(record) = self.records.get_mut(tunnel) {
@@ -67,12 +85,12 @@ impl Ledger {
     }
 
     /// The tunnel's routes in the order a directory returns them.
-    pub(super) fn routes(&self, tunnel: TunnelId) -> Routes {
+    pub(crate) fn routes(&self, tunnel: TunnelId) -> Routes {
         let record = self.records.get(&tunnel);
         record.map(Record::routes).unwrap_or_default()
     }
 
-    pub(super) fn forget_old(&mut self, now: Instant) {
+    pub(crate) fn forget_old(&mut self, now: Instant) {
         while let Some(&(since, tunnel)) = self.idle.first() {
             let is_old = now.duration_since(since) >= MAX_IDLE_AGE;
             if !is_old && self.idle.len() <= MAX_IDLE {

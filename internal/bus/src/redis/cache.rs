@@ -1,0 +1,220 @@
+//! What was found for tunnels, for a short time, and one question for all who ask the same at once.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use messages::TunnelId;
+use tokio::time::Instant;
+
+use super::locked;
+use super::timing::Timing;
+use crate::{Routes, Unavailable};
+
+/// How many tunnels are remembered. With what is believed for a second or two, that is more than 30,000 different ones
+/// each second.
+const MAX_KNOWN: usize = 64 * 1024;
+
+/// The answer to a question that several may await.
+pub(super) type Answer = Shared<BoxFuture<'static, Result<Routes, Unavailable>>>;
+
+pub(super) struct Cache {
+    entries: Mutex<HashMap<TunnelId, Entry>>,
+    /// Numbers the questions: an answer that was overtaken by an invalidation is not remembered.
+    questions: AtomicU64,
+    found: Duration,
+    not_found: Duration,
+    /// A question older than that is asked anew: whoever asked it may have gone, and then nobody drives it.
+    patience: Duration,
+}
+
+enum Entry {
+    Known {
+        routes: Routes,
+        until: Instant,
+    },
+    Asked {
+        question: u64,
+        at: Instant,
+        answer: Answer,
+    },
+}
+
+/// What the cache has for somebody who asks.
+pub(super) enum Found {
+    Known(Routes),
+    Asked(Answer),
+}
+
+impl Cache {
+    pub(super) fn new(timing: &Timing) -> Self {
+        Self {
+            entries: Mutex::default(),
+            questions: AtomicU64::new(0),
+            found: timing.found,
+            not_found: timing.not_found,
+            patience: timing.command,
+        }
+    }
+
+    /// What is known of a tunnel, or the answer to await; `ask` is given the number of its question, to
+    /// [`settle`](Self::settle) it.
+    pub(super) fn get(
+        &self,
+        tunnel: TunnelId,
+        ask: impl FnOnce(u64) -> BoxFuture<'static, Result<Routes, Unavailable>>,
+    ) -> Found {
+        let now = Instant::now();
+        let mut entries = locked(&self.entries);
+        match entries.get(&tunnel) {
+            Some(Entry::Known { routes, until }) if now < *until => {
+                return Found::Known(Routes::clone(routes));
+            }
+            Some(Entry::Asked { at, answer, .. }) if now - *at < self.patience => {
+                return Found::Asked(answer.clone());
+            }
+            _ => {}
+        }
+        if entries.len() >= MAX_KNOWN {
+            entries.retain(|_, entry| entry.is_fresh(now, self.patience));
+        }
+        if entries.len() >= MAX_KNOWN {
+            entries.clear();
+        }
+        let question = self.questions.fetch_add(1, Ordering::Relaxed);
+        let answer = ask(question).shared();
+        let entry = Entry::Asked {
+            question,
+            at: now,
+            answer: answer.clone(),
+        };
+        entries.insert(tunnel, entry);
+        Found::Asked(answer)
+    }
+
+    /// Remembers an answer, unless the tunnel was forgotten since the question. An error is not remembered.
+    pub(super) fn settle(
+        &self,
+        tunnel: TunnelId,
+        question: u64,
+        answer: &Result<Routes, Unavailable>,
+    ) {
+        let mut entries = locked(&self.entries);
+        let is_open = matches!(
+            entries.get(&tunnel),
+            Some(Entry::Asked { question: open, .. }) if *open == question
+        );
+        if !is_open {
+            return;
+        }
+        match answer {
+            Ok(routes) => {
+                let kept = match routes.is_empty() {
+                    true => self.not_found,
+                    false => self.found,
+                };
+                let entry = Entry::Known {
+                    routes: Routes::clone(routes),
+                    until: Instant::now() + kept,
+                };
+                entries.insert(tunnel, entry);
+            }
+            Err(Unavailable) => {
+                entries.remove(&tunnel);
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, tunnel: TunnelId) {
+        locked(&self.entries).remove(&tunnel);
+    }
+
+    pub(super) fn forget_all(&self) {
+        locked(&self.entries).clear();
+    }
+}
+
+impl Entry {
+    fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
+        match self {
+            Self::Known { until, .. } => now < *until,
+            Self::Asked { at, .. } => now - *at < patience,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::future;
+
+    use super::*;
+
+    const TUNNEL: TunnelId = TunnelId([1; 32]);
+
+    fn none() -> Routes {
+        Routes::from([])
+    }
+
+    /// Asks, and says whether a question was put.
+    async fn look(cache: &Arc<Cache>, answer: Result<Routes, Unavailable>) -> bool {
+        let mut asked = false;
+        let found = cache.get(TUNNEL, |question| {
+            asked = true;
+            let cache = Arc::clone(cache);
+            async move {
+                cache.settle(TUNNEL, question, &answer);
+                answer
+            }
+            .boxed()
+        });
+        if let Found::Asked(answer) = found {
+            let _answered = answer.await;
+        }
+        asked
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_believed_for_a_second_and_errors_never() {
+        let timing = Timing::default();
+        let cache = Arc::new(Cache::new(&timing));
+        assert!(look(&cache, Err(Unavailable)).await);
+        assert!(look(&cache, Ok(none())).await);
+        assert!(!look(&cache, Ok(none())).await);
+        tokio::time::advance(timing.not_found).await;
+        assert!(look(&cache, Ok(none())).await);
+        cache.forget(TUNNEL);
+        assert!(look(&cache, Ok(none())).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_ask_at_once_share_one_question() {
+        let cache = Cache::new(&Timing::default());
+        let ask = |_| future::ready(Ok(none())).boxed();
+        let Found::Asked(first) = cache.get(TUNNEL, ask) else {
+            panic!("nothing is known yet");
+        };
+        let Found::Asked(second) = cache.get(TUNNEL, |_| panic!("it was asked already")) else {
+            panic!("nothing is known yet");
+        };
+        assert!(first.ptr_eq(&second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_from_before_is_not_remembered() {
+        let cache = Cache::new(&Timing::default());
+        let mut number = 0;
+        cache.get(TUNNEL, |question| {
+            number = question;
+            future::pending().boxed()
+        });
+        cache.forget(TUNNEL);
+        cache.settle(TUNNEL, number, &Ok(none()));
+        let found = cache.get(TUNNEL, |_| future::pending().boxed());
+        assert!(matches!(found, Found::Asked(_)));
+    }
+}

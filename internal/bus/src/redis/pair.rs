@@ -1,0 +1,418 @@
+//! What this node and one other have told each other, and what that proves: pure, with the time given by the caller.
+//!
+//! Redis' pub/sub delivers at most once and says nothing of what it dropped, so the two count. Both number their batches
+//! and say with every message which number they sent last; messages of one sender arrive in order or not at all, so a
+//! number that does not fit the last one proves a loss, also of the last batch: probes repeat its number each second.
+//!
+//! All counting belongs to a **term**. A node that notices a loss, or that was cut off itself, begins the next term:
+//! what was queued is dropped, the numbers begin anew, and the exchanges of the pair end (one [`Report`]). The other
+//! does the same as soon as it hears of a higher term; what still comes of a lower one is dropped and answered with
+//! the current term. Exchanges therefore never outlive a term, on neither side, and terms rise only by trouble.
+//!
+//! The same messages carry the budget: how many bytes a node may have under way to another that has not consumed them
+//! yet. All budgets towards one node sum to [`TOTAL_BUDGET`], below what makes Redis drop a slow subscriber.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use messages::{NodeId, Tag};
+use tokio::time::Instant;
+
+use super::timing::Timing;
+use super::wire::{self, Header};
+use crate::{Content, Envelope, MAX_ENVELOPE, SendError};
+
+/// How many bytes all others together may have under way to one node. Redis' default output limit for a subscriber is
+/// 8 MiB for 60 s (32 MiB at once); the rest is for notices and for budgets that are just being divided anew.
+pub(super) const TOTAL_BUDGET: u64 = 6 * 1024 * 1024;
+
+/// What a node may send before it was told its budget.
+const FIRST_BUDGET: u64 = 256 * 1024;
+
+/// The smallest budget. With more than 96 busy peers the sum exceeds [`TOTAL_BUDGET`].
+const LEAST_BUDGET: u64 = 64 * 1024;
+
+/// How many bytes one batch may have, unless a single envelope has more. Large enough that the cost of a message does
+/// not show, small enough that a small envelope does not wait long behind it.
+const MAX_BATCH: usize = 256 * 1024;
+
+/// How many bytes may wait for one node. Beyond, only what keeps exchanges going or ends them is queued.
+const MAX_QUEUED: usize = 32 * 1024 * 1024;
+
+/// How many bytes of those may wait beyond.
+const RESERVED: usize = 1024 * 1024;
+
+/// How many envelopes may wait for one node: some 200 bytes each, beside their payloads.
+const MAX_COUNT: usize = 128 * 1024;
+
+/// After so much silence a pair that still shares an exchange is probed less often.
+const QUIET: Duration = Duration::from_mins(10);
+
+/// How much less often.
+const QUIET_PROBES: u32 = 5;
+
+/// After so much silence the pair is forgotten. Should it speak again, the numbers do not fit and its exchanges end.
+const FORGOTTEN: Duration = Duration::from_hours(24);
+
+/// What the inbox must be told about the other node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Report {
+    /// Envelopes went missing.
+    Gap,
+    /// The node is gone.
+    Lost,
+}
+
+/// What came of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Received {
+    /// To be told first.
+    pub(super) report: Option<Report>,
+    /// Whether the message's envelopes are to be delivered.
+    pub(super) deliver: bool,
+}
+
+/// The state of a pair, on one side.
+#[derive(Debug)]
+pub(super) struct Pair {
+    term: u64,
+    queue: VecDeque<Envelope>,
+    queued: usize,
+    sent: u64,
+    sent_bytes: u64,
+    /// Of the bytes sent, how many the other has consumed.
+    peer_consumed: u64,
+    peer_budget: u64,
+    received: u64,
+    consumed: u64,
+    /// What the other was last told of `consumed`, and its budget.
+    told: u64,
+    granted: u64,
+    /// Envelopes have gone one way or the other in this term, so there may be exchanges that would have to end.
+    used: bool,
+    last_traffic: Option<Instant>,
+    last_inbound: Option<Instant>,
+    last_probe: Option<Instant>,
+    unanswered: u8,
+    /// Until when the node is taken to be gone.
+    gone_until: Option<Instant>,
+    due: Due,
+    /// On the publisher's list.
+    scheduled: bool,
+}
+
+/// What is to be said even when no envelope waits.
+#[derive(Debug, Default)]
+struct Due {
+    /// How things stand.
+    word: bool,
+    probe: bool,
+    leaving: bool,
+}
+
+impl Pair {
+    pub(super) fn new() -> Self {
+        Self {
+            term: 0,
+            queue: VecDeque::new(),
+            queued: 0,
+            sent: 0,
+            sent_bytes: 0,
+            peer_consumed: 0,
+            peer_budget: FIRST_BUDGET,
+            received: 0,
+            consumed: 0,
+            told: 0,
+            granted: FIRST_BUDGET,
+            used: false,
+            last_traffic: None,
+            last_inbound: None,
+            last_probe: None,
+            unanswered: 0,
+            gone_until: None,
+            due: Due::default(),
+            scheduled: false,
+        }
+    }
+
+    /// Queues an envelope.
+    pub(super) fn push(&mut self, envelope: Envelope, now: Instant) -> Result<(), SendError> {
+        if self.is_gone(now) {
+            return Err(SendError::NoSuchNode);
+        }
+        let cost = wire::cost(&envelope);
+        let room = match is_control(&envelope.content) {
+            true => MAX_QUEUED + RESERVED,
+            false => MAX_QUEUED,
+        };
+        let too_large = cost > MAX_ENVELOPE + wire::LENGTH_LEN;
+        if too_large || self.queued + cost > room || self.queue.len() >= MAX_COUNT {
+            return Err(SendError::Full);
+        }
+        self.gone_until = None;
+        self.used = true;
+        self.last_traffic = Some(now);
+        self.queued += cost;
+        self.queue.push_back(envelope);
+        Ok(())
+    }
+
+    /// The next message for the other node, if anything may be said now. `share` is the budget it gets.
+    pub(super) fn next_message(
+        &mut self,
+        from: NodeId,
+        share: u64,
+    ) -> Option<(Header, Vec<Envelope>)> {
+        let batch = self.next_batch();
+        let leaving = self.due.leaving && self.queue.is_empty();
+        let idle = batch.is_empty() && !self.due.word && !self.due.probe && !leaving;
+        if idle {
+            return None;
+        }
+        if !batch.is_empty() {
+            self.sent += 1;
+        }
+        self.told = self.consumed;
+        self.granted = share.max(LEAST_BUDGET);
+        let header = Header {
+            from,
+            term: self.term,
+            number: self.sent,
+            received: self.received,
+            consumed: self.consumed,
+            budget: self.granted,
+            probe: std::mem::take(&mut self.due.probe),
+            leaving,
+            batch: !batch.is_empty(),
+        };
+        self.due.word = false;
+        self.due.leaving &= !leaving;
+        Some((header, batch))
+    }
+
+    fn next_batch(&mut self) -> Vec<Envelope> {
+        let mut room = self.room();
+        let under_way = self.sent_bytes > self.peer_consumed;
+        let mut batch = Vec::new();
+        while let Some(next) = self.queue.front() {
+            let cost = wire::cost(next);
+            // What is larger than the whole budget goes alone, when nothing else is under way.
+            let alone = batch.is_empty() && !under_way;
+            if cost > room && !alone {
+                break;
+            }
+            room = room.saturating_sub(cost);
+            self.queued -= cost;
+            self.sent_bytes += cost as u64;
+            batch.extend(self.queue.pop_front());
+        }
+        batch
+    }
+
+    fn room(&self) -> usize {
+        let under_way = self.sent_bytes - self.peer_consumed;
+        let budget = self.peer_budget.saturating_sub(under_way);
+        usize::try_from(budget).map_or(MAX_BATCH, |budget| budget.min(MAX_BATCH))
+    }
+
+    /// Whether [`next_message`](Self::next_message) would say something.
+    fn is_ready(&self) -> bool {
+        let fits = || {
+            let next = self.queue.front();
+            let under_way = self.sent_bytes > self.peer_consumed;
+            next.is_some_and(|next| !under_way || wire::cost(next) <= self.room())
+        };
+        self.due.word || self.due.probe || fits() || (self.due.leaving && self.queue.is_empty())
+    }
+
+    /// Whether the pair is to be put on the publisher's list now; true once until [`taken_up`](Self::taken_up).
+    pub(super) fn schedule(&mut self) -> bool {
+        let newly = !self.scheduled && self.is_ready();
+        self.scheduled |= newly;
+        newly
+    }
+
+    /// The publisher has taken the pair off its list.
+    pub(super) fn taken_up(&mut self) {
+        self.scheduled = false;
+    }
+
+    /// Judges a message from the other node; `len` bytes of envelopes come with it.
+    pub(super) fn receive(
+        &mut self,
+        header: &Header,
+        len: usize,
+        timing: &Timing,
+        now: Instant,
+    ) -> Received {
+        if header.leaving {
+            self.term = self.term.max(header.term);
+            return Received {
+                report: self.lose(now + timing.lease),
+                deliver: false,
+            };
+        }
+        self.gone_until = None;
+        self.unanswered = 0;
+        if header.term < self.term {
+            // It does not know yet that this term began.
+            self.due.word |= header.batch || header.probe;
+            return Received::default();
+        }
+        let mut report = None;
+        if header.term > self.term {
+            report = self.begin(header.term);
+        }
+        let expected = self.received + u64::from(header.batch);
+        let nonsense = header.received > self.sent || header.consumed > self.sent_bytes;
+        if header.number != expected || nonsense {
+            let gap = self.begin(header.term + 1);
+            self.due.word = true;
+            return Received {
+                report: report.or(gap),
+                deliver: false,
+            };
+        }
+        self.peer_consumed = self.peer_consumed.max(header.consumed);
+        self.peer_budget = header.budget;
+        if header.probe {
+            self.due.word = true;
+            self.last_probe = Some(now);
+        }
+        if header.batch {
+            self.received += 1;
+            self.consumed += len as u64;
+            self.used = true;
+            self.last_traffic = Some(now);
+            self.last_inbound = Some(now);
+            self.due.word |= self.consumed - self.told >= self.granted / 4;
+        }
+        Received {
+            report,
+            deliver: header.batch,
+        }
+    }
+
+    /// Redis says how many heard a message of `term`.
+    pub(super) fn published(
+        &mut self,
+        term: u64,
+        receivers: u64,
+        timing: &Timing,
+        now: Instant,
+    ) -> Option<Report> {
+        if receivers > 0 || term != self.term {
+            return None;
+        }
+        // It may only be reconnecting, so it is tried again soon.
+        self.lose(now + timing.probe)
+    }
+
+    /// A batch held what is no envelope.
+    pub(super) fn spoiled(&mut self) -> Option<Report> {
+        let report = self.begin(self.term + 1);
+        self.due.word = true;
+        report
+    }
+
+    /// This node was cut off from the bus: nothing that was under way can be relied on.
+    pub(super) fn cut(&mut self) -> Option<Report> {
+        let leaving = self.due.leaving;
+        let report = self.begin(self.term + 1);
+        // To be said when the bus is there again.
+        self.due.word = report.is_some();
+        self.due.leaving = leaving;
+        report
+    }
+
+    /// To be called some times in each interval of probes.
+    pub(super) fn tick(&mut self, timing: &Timing, now: Instant) -> Option<Report> {
+        if !self.used || self.is_gone(now) {
+            return None;
+        }
+        let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now - then);
+        let since_probe = since(self.last_probe);
+        if self.unanswered >= 2 {
+            let is_late = since_probe >= timing.probe / 2;
+            return if is_late {
+                self.lose(now + timing.lease)
+            } else {
+                None
+            };
+        }
+        let interval = match since(self.last_traffic) < QUIET {
+            true => timing.probe,
+            false => timing.probe * QUIET_PROBES,
+        };
+        // A probe that awaits its answer is followed soon, also in a quiet pair.
+        if since_probe >= interval || (self.unanswered > 0 && since_probe >= timing.probe) {
+            self.due.probe = true;
+            self.unanswered += 1;
+            self.last_probe = Some(now);
+        }
+        None
+    }
+
+    /// To say goodbye once everything queued has gone.
+    pub(super) fn leave(&mut self) {
+        self.due.leaving = self.used;
+    }
+
+    /// Whether nothing is left to be said.
+    pub(super) fn is_silent(&self) -> bool {
+        self.queue.is_empty() && !self.due.leaving
+    }
+
+    pub(super) fn is_gone(&self, now: Instant) -> bool {
+        self.gone_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether the other node sends at present, so that it needs a share of the budget.
+    pub(super) fn is_sending(&self, timing: &Timing, now: Instant) -> bool {
+        let recent = timing.probe * 2;
+        self.last_inbound.is_some_and(|last| now - last < recent)
+    }
+
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        let silent = self.last_traffic.is_none_or(|last| now - last > FORGOTTEN);
+        silent && self.is_silent() && !self.is_gone(now)
+    }
+
+    fn lose(&mut self, until: Instant) -> Option<Report> {
+        let was_used = self.begin(self.term + 1).is_some();
+        self.gone_until = Some(until);
+        was_used.then_some(Report::Lost)
+    }
+
+    /// Begins a term, which ends every exchange of the pair: a gap, if there can be any.
+    fn begin(&mut self, term: u64) -> Option<Report> {
+        let was_used = self.used;
+        *self = Self {
+            term,
+            last_traffic: self.last_traffic,
+            last_inbound: self.last_inbound,
+            scheduled: self.scheduled,
+            ..Self::new()
+        };
+        was_used.then_some(Report::Gap)
+    }
+}
+
+/// The share of the budget for each of so many senders.
+pub(super) fn share(senders: usize) -> u64 {
+    TOTAL_BUDGET / u64::try_from(senders).unwrap_or(u64::MAX).max(1)
+}
+
+/// Whether it keeps exchanges going, or ends them, rather than filling them. A link knows the same distinction.
+fn is_control(content: &Content) -> bool {
+    match content {
+        Content::Accepted | Content::Nack(_) => true,
+        Content::Open { .. } => false,
+        Content::ToAgent { frame, .. } | Content::ToVisitor(frame) => {
+            Tag::from_u8(frame.tag).is_some_and(Tag::is_control)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
