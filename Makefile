@@ -1,7 +1,7 @@
 # What a developer types. The work is in scripts and in cargo; this file only gives it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench soak soak-bodies
+.PHONY: help build demo test bench bench-quick soak soak-bodies
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -16,8 +16,11 @@ demo: ## a server, a sample site and an agent in this terminal; Ctrl-C ends them
 test: ## install what is missing, then format, clippy, documentation, tests
 	@.ci/test
 
-bench: ## the figures: requests a second, CPU and memory
+bench: ## the figures beside other ways to the same upstream: rates, latencies, CPU, memory
 	@benches/run.sh
+
+bench-quick: ## one short round of every case: whether the bench itself works
+	@benches/run.sh --rounds 1 --seconds 1 --no-instructions
 
 soak: build ## event streams of ten minutes through the release binaries
 	@benches/soak.py

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# The figures: builds for release, then measures Adit beside nginx over one upstream, on loopback only.
+# The figures: builds for release, then measures Adit beside its yardsticks over one upstream, on loopback only.
 #
-#   make bench                              five rounds of three seconds
-#   ROUNDS=1 SECONDS=2 benches/run.sh       a quick look
+#   make bench                                      five rounds of three seconds a case, all cases
+#   make bench-quick                                one round of one second: does the bench itself work?
+#   benches/run.sh --page docs/benchmarks.md        and the page with what came of it
+#   benches/run.sh --rounds 9 --cases get1k,single --peers nginx2,adit
+#   benches/run.sh --help
 #
-# Needs nginx and wrk (`.ci/install --bench` installs what is missing); perf, where it counts instructions.
+# Needs nginx and wrk (`.ci/install --bench` installs what is missing). Counts instructions by perf where the machine has
+# counters, else by benches/instructions.py. bore, rathole and frp join in where they are on PATH (`.ci/install --peers`).
 set -euo pipefail
-# SECONDS counts by itself in bash: what counts is the value it was given in the environment.
-seconds=$(tr '\0' '\n' <"/proc/$$/environ" | sed -n 's/^SECONDS=//p')
 cd "$(dirname "$0")/.."
-PATH="$PATH:/usr/sbin:/sbin"
+PATH="$PATH:/usr/sbin:/sbin:${CARGO_TARGET_DIR:-$PWD/target}/peers/bin"
 for command in nginx wrk python3 cargo; do
   command -v "$command" >/dev/null || {
     echo "error: $command is missing; run .ci/install --bench" >&2
@@ -18,4 +20,4 @@ for command in nginx wrk python3 cargo; do
 done
 cargo build --release --locked --bin adit-server --bin adit >&2
 cargo build --release --locked -p adit-testkit --example load >&2
-exec python3 -B benches/bench.py --rounds "${ROUNDS:-5}" --seconds "${seconds:-3}" "$@"
+exec python3 -B benches/bench.py "$@"

@@ -1,10 +1,11 @@
 """Bodies of many gigabytes through a release build, and what both processes grew to. Started by soak_bodies.sh."""
 
-import pathlib
 import sys
 import tempfile
 
-from stage import FILES, Stage, free_port
+from load import LOAD, Loads
+from peers import adit_agent, adit_server
+from proc import Stage
 
 GIGABYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 
@@ -14,18 +15,13 @@ MOST_MIB = 64
 
 def main():
     with tempfile.TemporaryDirectory(prefix="adit-soak-") as folder, Stage(folder) as stage:
-        pathlib.Path(folder).chmod(0o755)
-        www = stage.folder / "www"
-        www.mkdir()
-        with open(www / "large", "wb") as file:
-            file.truncate(GIGABYTES * 1_000_000_000)
-        port = free_port()
-        stage.nginx("files", port, FILES)
-        server, addr = stage.server("server")
-        agent, host = stage.agent("agent", port, addr, "-q")
+        loads = Loads(stage, seconds=1)
+        upstream = stage.start("upstream", [LOAD, "serve"]).first_line()
+        server, addr = adit_server(stage, "server", "--max-body", "unlimited")
+        agent, host = adit_agent(stage, "agent", upstream, addr, "-q")
         found = {
-            "download": stage.load("pull", addr, host, "/large", 1),
-            "upload": stage.load("push", addr, host, "/post", GIGABYTES * 1000),
+            "download": loads.load("pull", (addr, host), f"/{GIGABYTES}g", 1),
+            "upload": loads.load("push", (addr, host), "/post", GIGABYTES * 1000),
         }
         for what, measured in found.items():
             rate = measured["bytes"] / measured["seconds"] / 1e6

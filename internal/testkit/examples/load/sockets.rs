@@ -13,6 +13,8 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
+use crate::figures::Latencies;
+
 /// Not counted: the time in which connections and windows settle.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -27,14 +29,11 @@ pub(crate) async fn load(addr: SocketAddr, host: &str, sockets: usize, seconds: 
     for socket in open {
         running.spawn(round_trips(socket, begin, end));
     }
-    let mut micros: Vec<u64> = running.join_all().await.concat();
-    micros.sort_unstable();
-    let at = |share: usize| micros.get(micros.len() * share / 100).copied().unwrap_or(0);
+    let latencies: Latencies = running.join_all().await.into_iter().collect();
     println!(
-        r#"{{"round_trips": {}, "seconds": {seconds}, "p50_us": {}, "p99_us": {}}}"#,
-        micros.len(),
-        at(50),
-        at(99)
+        r#"{{"round_trips": {}, "seconds": {seconds}, {}}}"#,
+        latencies.count(),
+        latencies.json()
     );
 }
 
@@ -47,13 +46,13 @@ async fn connect(addr: SocketAddr, host: &str) -> WebSocketStream<TcpStream> {
     client_async(request, tcp).await.expect("it upgrades").0
 }
 
-/// How long each round trip took that ended within the time, in microseconds.
+/// How long each round trip took that ended within the time.
 async fn round_trips(
     mut socket: WebSocketStream<TcpStream>,
     begin: Instant,
     end: Instant,
-) -> Vec<u64> {
-    let mut took = Vec::new();
+) -> Latencies {
+    let mut took = Latencies::default();
     let message = Message::binary(vec![b'x'; 64]);
     loop {
         let sent = Instant::now();
@@ -62,9 +61,7 @@ async fn round_trips(
             .await
             .expect("the socket is open");
         match timeout_at(end, socket.next()).await {
-            Ok(Some(Ok(_))) if sent >= begin => {
-                took.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
-            }
+            Ok(Some(Ok(_))) if sent >= begin => took.note(sent.elapsed()),
             Ok(Some(Ok(_))) => {}
             Ok(other) => panic!("the socket broke: {other:?}"),
             Err(_) => return took,
