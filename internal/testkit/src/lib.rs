@@ -6,10 +6,13 @@
 //!
 //! For tests only: helpers panic with the reason instead of returning errors.
 
+pub mod balancer;
 pub mod cluster;
 pub mod fault;
+pub mod fleet;
 pub mod hostile;
 pub mod http2;
+pub mod load;
 pub mod origin;
 pub mod port;
 pub mod process;

@@ -41,12 +41,17 @@ impl Port {
 
     /// Listens on it in this process.
     pub fn listen(&self) -> TcpListener {
+        TcpListener::from_std(self.bind()).expect("the runtime has I/O")
+    }
+
+    /// Listens on it in this process, on a runtime that is still to come.
+    pub fn bind(&self) -> std::net::TcpListener {
         let socket = open(self.addr);
         socket.listen(1024).expect("a bound socket can listen");
         socket
             .set_nonblocking(true)
             .expect("a socket need not block");
-        TcpListener::from_std(socket.into()).expect("the runtime has I/O")
+        socket.into()
     }
 }
 

@@ -1,0 +1,28 @@
+//! The kit alone: what a fleet does when it is hurt is tested with the server.
+
+use super::*;
+use crate::{balancer::Kind, origin::Origin};
+
+#[tokio::test]
+async fn a_node_behind_a_balancer_dies_and_comes_back_where_it_was() {
+    let origin = Origin::echo().await;
+    for kind in [Kind::HaProxy, Kind::Nginx] {
+        let mut fleet = Fleet::of(1).behind(kind).on("memory").start().await;
+        let key = Key::fresh();
+        let agent = fleet.agent(&origin.port(), &key, &["-q"]).await;
+        let port = format!(":{}", fleet.addr().port());
+        assert!(agent.url.ends_with(&port), "{}", agent.url);
+        assert_eq!(fleet.visitor(&agent).get("/").await.status, 200);
+
+        let mut load = fleet.load(Load::at(100), &agent);
+        load.succeeds(20).await;
+        fleet.kill(0).await;
+        fleet.start(0).await;
+        fleet.until_balanced(0).await;
+        load.succeeds(20).await;
+        let report = load.stop().await;
+        assert!(report.failed > 0, "{report}");
+        assert_eq!(fleet.visitor_of(0, &agent).get("/").await.status, 200);
+        assert!(fleet.stop(0).await.success());
+    }
+}

@@ -1,0 +1,93 @@
+//! `adit http`, started as a user starts it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::{Program, Server, binary};
+use crate::visitor::Visitor;
+
+/// A key file in a directory of its own.
+#[derive(Debug)]
+pub struct Key(TempDir);
+
+impl Key {
+    /// A place for a key; the agent makes it at first use.
+    pub fn fresh() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    /// The file.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("key.pem")
+    }
+}
+
+/// A running `adit http`.
+#[derive(Debug)]
+pub struct Agent {
+    /// The program.
+    pub program: Program,
+    /// The public URL it printed.
+    pub url: String,
+    server: SocketAddr,
+}
+
+impl Agent {
+    /// Publishes `target` on `server` with `key`, and waits for the URL.
+    pub async fn publish(server: &Server, target: &str, key: &Key, options: &[&str]) -> Self {
+        Self::dial(server.addr, target, key, options).await
+    }
+
+    /// The same through whatever listens on `server`, such as a balancer.
+    pub async fn dial(server: SocketAddr, target: &str, key: &Key, options: &[&str]) -> Self {
+        let url = format!("http://{server}");
+        let mut program = Program::start(
+            binary("adit"),
+            command_line(&url, target, &key.path(), options),
+        );
+        let url = program
+            .line("its public URL", |line| {
+                line.starts_with("http://").then(|| line.to_owned())
+            })
+            .await;
+        Self {
+            program,
+            url,
+            server,
+        }
+    }
+
+    /// The command line of [`Agent::publish`].
+    pub fn args(server: &Server, target: &str, key: &Path, options: &[&str]) -> Vec<String> {
+        command_line(&server.url(), target, key, options)
+    }
+
+    /// The public hostname with its port.
+    pub fn host(&self) -> &str {
+        self.url
+            .strip_prefix("http://")
+            .expect("the URL is http")
+            .trim_end_matches('/')
+    }
+
+    /// A visitor of the public hostname, where the agent itself connects.
+    pub fn visitor(&self) -> Visitor {
+        self.visitor_at(self.server)
+    }
+
+    /// A visitor of the public hostname who comes in there.
+    pub fn visitor_at(&self, server: SocketAddr) -> Visitor {
+        Visitor::new(server, self.host())
+    }
+}
+
+fn command_line(server: &str, target: &str, key: &Path, options: &[&str]) -> Vec<String> {
+    let key = key.display().to_string();
+    let always = ["http", target, "--server", server, "--key", &key];
+    let words = always.iter().chain(options);
+    words.map(|&word| word.to_owned()).collect()
+}
