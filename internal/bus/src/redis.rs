@@ -97,9 +97,9 @@ pub async fn join(
     let dialer = Dialer::new(target).map_err(ConnectError::Refused)?;
     let shared = Arc::new(Shared {
         node,
-        names,
         door: Door::new(inbox),
-        pairs: Pairs::new(timing.clone()),
+        pairs: Pairs::new(names.clone(), timing.clone()),
+        names,
         own: Own::new(node),
         cache: Cache::new(&timing),
         leases: Leases::default(),

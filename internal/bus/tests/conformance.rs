@@ -2,6 +2,9 @@
 
 #[path = "redis/hasty.rs"]
 mod hasty;
+#[path = "redis/masters.rs"]
+#[expect(dead_code, reason = "the tests of trouble use the rest")]
+mod masters;
 #[path = "redis/server.rs"]
 #[expect(dead_code, reason = "the tests of trouble use the rest")]
 mod server;
@@ -18,6 +21,7 @@ use futures_util::future::BoxFuture;
 use messages::NodeId;
 
 use crate::hasty::hasty;
+use crate::masters::Masters;
 use crate::server::Server;
 
 struct Memory(Fleet);
@@ -119,4 +123,10 @@ impl Backend for Redis {
 async fn redis_keeps_every_rule() {
     let server = Server::start(&[]).await;
     conformance::run(&Redis::new("redis", server.url())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_cluster_keeps_every_rule() {
+    let masters = Masters::start().await;
+    conformance::run(&Redis::new("redis cluster", masters.url())).await;
 }

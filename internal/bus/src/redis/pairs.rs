@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::door::Door;
 use super::locked;
+use super::names::Names;
 use super::pair::{self, Pair};
 use super::timing::Timing;
 use super::wire::{Envelopes, Header};
@@ -21,6 +22,8 @@ const MAX_PEERS: usize = 4096;
 /// Another node.
 pub(super) struct Peer {
     pub(super) node: NodeId,
+    /// Where it listens.
+    pub(super) channel: String,
     pair: Mutex<Pair>,
 }
 
@@ -40,12 +43,14 @@ pub(super) struct Pairs {
     open: AtomicBool,
     /// How many nodes send to this one at present.
     senders: AtomicUsize,
+    names: Names,
     timing: Timing,
 }
 
 impl Pairs {
-    pub(super) fn new(timing: Timing) -> Self {
+    pub(super) fn new(names: Names, timing: Timing) -> Self {
         Self {
+            names,
             peers: RwLock::default(),
             ready: Mutex::default(),
             bell: Notify::new(),
@@ -235,6 +240,7 @@ impl Pairs {
         let new = || {
             Arc::new(Peer {
                 node,
+                channel: self.names.channel(node),
                 pair: Mutex::new(Pair::new()),
             })
         };

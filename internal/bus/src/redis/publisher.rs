@@ -19,7 +19,7 @@ use super::wire::{self, Header};
 use crate::Envelope;
 
 /// How many bytes may be on their way to Redis without its reply. Beyond, envelopes wait in their pairs' queues.
-const MAX_UNANSWERED: usize = 8 * 1024 * 1024;
+const MAX_UNANSWERED: usize = 4 * 1024 * 1024;
 
 /// What a message is counted as beside its envelopes.
 const MESSAGE_COST: usize = 256;
@@ -54,10 +54,10 @@ pub(super) async fn publish(shared: &Shared, session: &Session) {
             if header.batch && shared.faults.loses_batch(peer.node) {
                 continue;
             }
-            let command = command(shared, session, &peer, &header, &envelopes);
+            let command = command(session, &peer, &header, &envelopes);
             let cost = MESSAGE_COST + envelopes.iter().map(wire::cost).sum::<usize>();
             drop(envelopes);
-            let mut connection = session.line(&shared.names.channel(peer.node));
+            let mut connection = session.line(&peer.channel);
             let mut reply = async move {
                 let receivers = connection.send_packed_command(&command).await;
                 Reply {
@@ -90,14 +90,8 @@ fn next_message(shared: &Shared, peer: &Arc<Peer>) -> Option<(Header, Vec<Envelo
     message
 }
 
-fn command(
-    shared: &Shared,
-    session: &Session,
-    peer: &Peer,
-    header: &Header,
-    envelopes: &[Envelope],
-) -> Cmd {
-    let channel = shared.names.channel(peer.node);
+fn command(session: &Session, peer: &Peer, header: &Header, envelopes: &[Envelope]) -> Cmd {
+    let channel = peer.channel.as_str();
     let len = wire::HEADER_LEN + envelopes.iter().map(wire::cost).sum::<usize>();
     let mut command = Cmd::with_capacity(3, len + channel.len() + 8);
     command.arg(publish_command(session)).arg(channel);

@@ -143,10 +143,11 @@ impl Session {
             .collect()
     }
 
-    /// Asks every server for a sign of life.
+    /// Asks every server for a sign of life. Patient: megabytes of bodies may be on their way before it.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         for line in 0..self.lines.len() {
-            self.run_on(line, redis::cmd("PING")).await?;
+            self.run_within(2 * self.command, line, redis::cmd("PING"))
+                .await?;
         }
         Ok(())
     }
@@ -167,8 +168,17 @@ impl Session {
     }
 
     async fn run_on(&self, line: usize, command: Cmd) -> Result<Value, StoreError> {
+        self.run_within(self.command, line, command).await
+    }
+
+    async fn run_within(
+        &self,
+        limit: Duration,
+        line: usize,
+        command: Cmd,
+    ) -> Result<Value, StoreError> {
         let mut connection = self.lines[line].connection.clone();
-        let answer = timeout(self.command, connection.send_packed_command(&command)).await;
+        let answer = timeout(limit, connection.send_packed_command(&command)).await;
         let result = match answer {
             Ok(Ok(value)) => value.extract_error().map_err(StoreError::from),
             Ok(Err(error)) => Err(error.into()),

@@ -119,6 +119,11 @@ impl Shared {
             for (announcement, verdict) in pending.iter().zip(verdicts) {
                 match verdict {
                     Ok(verdict) => self.granted_again(announcement, verdict),
+                    // The lease is held all the same; they stay pending.
+                    Err(error @ StoreError::Full) => {
+                        self.complain(&error);
+                        return Ok(());
+                    }
                     Err(error) => return Err(error),
                 }
             }

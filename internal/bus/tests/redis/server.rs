@@ -45,8 +45,35 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+    /// Starts a sentinel of a configuration, on a free port.
+    pub(crate) async fn sentinel(configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let file = directory.path().join("sentinel.conf");
+        std::fs::write(&file, configuration).expect("the directory is there");
+        let file = file.to_str().expect("it is plain text").to_owned();
+        let port = free_port();
+        let process = Command::new("redis-server")
+            .args([
+                &file,
+                "--sentinel",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port.to_string(),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server is installed");
+        let mut server = Self {
+            port,
+            directory,
+            arguments: Vec::new(),
+            process,
+        };
+        assert!(server.is_up().await, "the sentinel starts");
+        server
     }
 
     /// Ends it as a power cut would.
@@ -120,4 +147,15 @@ async fn ask(port: u16, command: &str) -> std::io::Result<String> {
     let len = stream.read(&mut answer).await?;
     answer.truncate(len);
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Looks again and again, for some seconds.
+pub(crate) async fn eventually(mut look: impl AsyncFnMut() -> bool) -> bool {
+    for _ in 0..500 {
+        if look().await {
+            return true;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    false
 }

@@ -1,0 +1,197 @@
+//! Many exchanges at once, and a reader that cannot keep up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use adit_bus::{Bus, Content, Delivery, Envelope, Inbox, LinkId, Node, SendError};
+use bytes::Bytes;
+use messages::{Flags, Frame, NodeId, StreamId, TunnelId};
+use tokio::time::{Instant, sleep};
+
+use crate::fleet::{Actor, body, eventually};
+use crate::hasty::hasty;
+use crate::server::Server;
+
+/// How many frames an answer has.
+const FRAMES: usize = 20;
+
+/// Answers each opening with `Accepted` and a body of some frames, as an uplink with a quick agent does.
+#[derive(Default)]
+struct Uplink {
+    bus: OnceLock<Weak<dyn Bus>>,
+    gaps: AtomicUsize,
+}
+
+impl Inbox for Uplink {
+    fn deliver(&self, delivery: Delivery) {
+        let Delivery::Envelope(request) = delivery else {
+            self.gaps.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let bus = self.bus.get().and_then(Weak::upgrade).expect("it is there");
+        let answer = |content| {
+            let envelope = Envelope {
+                from: bus.node(),
+                content,
+                ..request.clone()
+            };
+            bus.send(request.from, envelope).expect("the edge is there");
+        };
+        answer(Content::Accepted);
+        for n in 0..FRAMES {
+            answer(body(Bytes::from(vec![u8::try_from(n).expect("few"); 1000])));
+        }
+    }
+}
+
+/// Counts, for each exchange, the frames that came in their order.
+#[derive(Default)]
+struct Edge {
+    answers: Mutex<HashMap<u64, Vec<u8>>>,
+    other: AtomicUsize,
+}
+
+impl Inbox for Edge {
+    fn deliver(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Envelope(Envelope {
+                exchange,
+                content: Content::ToVisitor(frame),
+                ..
+            }) => {
+                let mut answers = self.answers.lock().expect("nobody panicked");
+                answers
+                    .entry(exchange.0)
+                    .or_default()
+                    .push(frame.payload[0]);
+            }
+            Delivery::Envelope(_) => {}
+            Delivery::Gap(_) | Delivery::Lost(_) | Delivery::Superseded { .. } => {
+                self.other.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+async fn join(server: &Server, id: u8, inbox: Arc<dyn Inbox>) -> Node {
+    let joined = adit_bus::redis::join(&server.url(), hasty(), NodeId([id; 16]), inbox).await;
+    joined.expect("the server is there").node
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_exchanges_between_two_nodes_all_end_well() {
+    const EXCHANGES: u64 = 1000;
+    let server = Server::start(&[]).await;
+    let (edge, uplink) = (Arc::new(Edge::default()), Arc::new(Uplink::default()));
+    let a = join(&server, 1, Arc::<Edge>::clone(&edge)).await;
+    let b = join(&server, 2, Arc::<Uplink>::clone(&uplink)).await;
+    assert!(uplink.bus.set(Arc::downgrade(&b.bus)).is_ok());
+    for exchange in 0..EXCHANGES {
+        let open = Envelope {
+            from: a.bus.node(),
+            exchange: adit_bus::ExchangeId(exchange),
+            tunnel: TunnelId([1; 32]),
+            content: Content::Open {
+                link: LinkId(1),
+                generation: 1,
+                attempt: 0,
+                frame: Frame {
+                    tag: 0x10,
+                    flags: Flags(0),
+                    stream: StreamId(1),
+                    payload: Bytes::from_static(b"a head"),
+                },
+            },
+        };
+        a.bus.send(b.bus.node(), open).expect("the uplink is there");
+    }
+    let whole = || {
+        let answers = edge.answers.lock().expect("nobody panicked");
+        answers
+            .values()
+            .filter(|frames| frames.len() == FRAMES)
+            .count() as u64
+    };
+    assert!(
+        eventually(async || whole() == EXCHANGES).await,
+        "{}",
+        whole()
+    );
+    let ordered: Vec<u8> = (0..FRAMES).map(|n| u8::try_from(n).expect("few")).collect();
+    for frames in edge.answers.lock().expect("nobody panicked").values() {
+        assert_eq!(*frames, ordered);
+    }
+    assert_eq!(edge.other.load(Ordering::Relaxed), 0);
+    assert_eq!(uplink.gaps.load(Ordering::Relaxed), 0);
+}
+
+/// Takes its time with everything, as a node does that has no processor left.
+#[derive(Default)]
+struct Slow {
+    bytes: AtomicUsize,
+    other: AtomicUsize,
+}
+
+impl Inbox for Slow {
+    fn deliver(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Envelope(Envelope {
+                content: Content::ToVisitor(frame),
+                ..
+            }) => {
+                std::thread::sleep(Duration::from_millis(1));
+                self.bytes.fetch_add(frame.payload.len(), Ordering::Relaxed);
+            }
+            _ => {
+                self.other.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Two nodes send more than Redis would hold for one subscriber, to a third that is slow: they wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_reader_never_reaches_the_output_limit() {
+    const MIB: usize = 1024 * 1024;
+    const EACH: usize = 48 * MIB;
+    let server = Server::start(&[]).await;
+    let slow = Arc::new(Slow::default());
+    let reader = join(&server, 3, Arc::<Slow>::clone(&slow)).await;
+    let senders = [
+        Actor::join(&server.url(), 1).await,
+        Actor::join(&server.url(), 2).await,
+    ];
+    let payload = Bytes::from(vec![1; 64 * 1024]);
+    let began = Instant::now();
+    let mut sent = [0; 2];
+    let mut most = 0;
+    while slow.bytes.load(Ordering::Relaxed) < 2 * EACH {
+        for (actor, sent) in senders.iter().zip(&mut sent) {
+            while *sent < EACH {
+                let envelope = actor.envelope(1, body(payload.clone()));
+                match actor.node.bus.send(reader.bus.node(), envelope) {
+                    Ok(()) => *sent += payload.len(),
+                    Err(SendError::Full) => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        most = most.max(largest_output(&server).await);
+        assert!(began.elapsed() < Duration::from_secs(30), "it stands still");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(most < 8 * MIB, "{most} bytes waited in Redis");
+    assert_eq!(slow.other.load(Ordering::Relaxed), 0, "nothing was lost");
+}
+
+/// The most bytes that wait in Redis for one client.
+async fn largest_output(server: &Server) -> usize {
+    let clients = server.run("CLIENT LIST").await;
+    let waiting = clients
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("omem="));
+    let waiting = waiting.filter_map(|bytes| bytes.parse().ok());
+    waiting.max().unwrap_or(0)
+}
