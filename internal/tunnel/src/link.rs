@@ -279,7 +279,11 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
     /// Asks to be polled again at `deadline`. The timer only ever moves when it is late or has fired: on a busy link,
     /// where each byte heard moves the deadline, it is touched once in ten seconds.
     fn arm(&mut self, deadline: Instant, cx: &mut Context<'_>) {
-        if deadline < self.timer.deadline() || self.timer.is_elapsed() {
+        let fired = self.timer.is_elapsed();
+        if fired {
+            self.outbox.trim();
+        }
+        if fired || deadline < self.timer.deadline() {
             self.timer.as_mut().reset(deadline);
         }
         if self.timer.as_mut().poll(cx).is_ready() {

@@ -5,9 +5,9 @@
 
 mod queue;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
 
 use messages::{Disconnect, Frame};
 use tokio::time::Instant;
@@ -55,8 +55,10 @@ pub struct Outbox {
 struct Shared {
     queue: Queue,
     phase: Phase,
-    /// The link, when it has nothing left to write. Taken by whoever gives it something.
+    /// The link's task. Kept from turn to turn, for it hardly ever changes.
     link: Option<Waker>,
+    /// Whether the link has nothing left to write, and is to be woken by the next who gives it something.
+    armed: bool,
 }
 
 enum Phase {
@@ -92,6 +94,7 @@ impl Outbox {
             queue: Queue::new(limits),
             phase: Phase::Open,
             link: None,
+            armed: false,
         };
         Self {
             shared: Arc::new(Mutex::new(shared)),
@@ -145,9 +148,15 @@ impl Outbox {
         self.lock().queue.bytes()
     }
 
-    /// Forgets the link's waker while the link runs anyway, so that its own pushes do not wake it again.
+    /// Says that the link runs anyway, so that its own pushes do not wake it again.
     pub(crate) fn disarm(&self) {
-        self.lock().link = None;
+        self.lock().armed = false;
+    }
+
+    /// Gives back the memory that a burst has left, if nothing waits: an idle link pays for what it holds, not for what
+    /// it once held. Not for every turn, since a busy link would take it all again in the next.
+    pub(crate) fn trim(&self) {
+        self.lock().queue.trim();
     }
 
     /// Takes the next frame, or keeps the waker until there is one.
@@ -159,7 +168,7 @@ impl Outbox {
         if let Some(frame) = shared.queue.pop(now) {
             return Next::Frame(frame);
         }
-        shared.link = Some(cx.waker().clone());
+        shared.arm(cx.waker());
         Next::Idle(shared.queue.held_until())
     }
 
@@ -169,7 +178,7 @@ impl Outbox {
         if !matches!(shared.phase, Phase::Open) {
             return Poll::Ready(());
         }
-        shared.link = Some(cx.waker().clone());
+        shared.arm(cx.waker());
         Poll::Pending
     }
 
@@ -183,6 +192,7 @@ impl Outbox {
         let mut shared = self.lock();
         shared.queue.clear();
         shared.phase = Phase::Shut;
+        shared.link = None;
     }
 
     /// The Disconnect that a closer left. The queue stays.
@@ -193,6 +203,12 @@ impl Outbox {
         }
     }
 
+    /// For how many frames and streams memory is held, whether or not they are there.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.lock().queue.room()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Nothing panics while it is held, and if something did, a queue of whole frames is still one.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -200,9 +216,19 @@ impl Outbox {
 }
 
 impl Shared {
+    fn arm(&mut self, waker: &Waker) {
+        match &mut self.link {
+            Some(link) => link.clone_from(waker),
+            None => self.link = Some(waker.clone()),
+        }
+        self.armed = true;
+    }
+
     fn wake_link(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.wake();
+        if mem::take(&mut self.armed)
+            && let Some(link) = &self.link
+        {
+            link.wake_by_ref();
         }
     }
 }

@@ -230,3 +230,19 @@ fn a_reset_of_unknown_wording_still_cancels() {
     fill(&mut queue, [body(1, "a"), unknown]);
     assert_eq!(leaving(&mut queue), ["Reset 1"]);
 }
+
+#[test]
+fn what_a_burst_has_left_is_given_back_and_what_waits_is_kept() {
+    let mut queue = queue();
+    fill(&mut queue, (1..=1000).map(opening));
+    fill(&mut queue, (1..=1000).map(window));
+    fill(&mut queue, [body(1, "a"), body(1, "b")]);
+    assert_eq!(leaving(&mut queue).len(), 2002);
+    assert!(queue.room() >= 1000, "what there is to give back");
+    fill(&mut queue, [body(7, "kept"), window(7)]);
+    queue.trim();
+    assert!(queue.room() < 20, "room for {} is held", queue.room());
+    assert_eq!(leaving(&mut queue), ["Window 7", "Body 7"]);
+    queue.trim();
+    assert_eq!(queue.room(), 0);
+}
