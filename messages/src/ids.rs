@@ -127,9 +127,31 @@ impl From<NodeId> for String {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub [u8; 16]);
 
+impl RequestId {
+    /// Its text, 32 characters of lower-case hex, without memory of its own: it is written for every request.
+    #[must_use]
+    pub fn hex(&self) -> Hex {
+        let mut hex = [0; 32];
+        HEXLOWER.encode_mut(&self.0, &mut hex);
+        Hex(hex)
+    }
+}
+
+/// The text of a [`RequestId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hex([u8; 32]);
+
+impl Hex {
+    /// As a string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hex digits are ASCII")
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(self.hex().as_str())
     }
 }
 

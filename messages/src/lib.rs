@@ -48,7 +48,7 @@ pub use head::{
     MAX_AUTHORITY, MAX_HEAD, MAX_INLINE_BODY, RequestHead, ResponseHead, Scheme, VisitorFacts,
 };
 pub use headers::{MAX_HEADER_NAME, MAX_HEADERS, MAX_TRAILERS};
-pub use ids::{IdError, LabelError, NodeId, RequestId, StreamId, TunnelId};
+pub use ids::{Hex, IdError, LabelError, NodeId, RequestId, StreamId, TunnelId};
 pub use message::Message;
 pub use reset::{MAX_REASON, Reset, ResetCode};
 pub use socket::{MAX_CLOSE_REASON, Teardown};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::{Event, Outcome, Report};
 use messages::{Granted, Reset, ResetCode};
-use runtime::logging::LogFormat;
+use runtime::logging::{Lines, LogFormat};
 
 use crate::args::Http;
 use crate::settings::Settings;
@@ -24,16 +24,18 @@ pub(crate) struct Console {
     target: String,
     /// The URL that is on stdout, once there is one.
     url: Mutex<Option<String>>,
+    lines: Lines,
 }
 
 impl Console {
-    pub(crate) fn new(http: &Http, settings: &Settings) -> Self {
+    pub(crate) fn new(http: &Http, settings: &Settings, lines: Lines) -> Self {
         Self {
             quiet: http.quiet,
             json: settings.log_format == LogFormat::Json,
             server: settings.server.to_string(),
             target: http.target.to_string(),
             url: Mutex::new(None),
+            lines,
         }
     }
 
@@ -42,7 +44,7 @@ impl Console {
         if self.json {
             tracing::warn!("{text}");
         } else {
-            line(&text);
+            self.lines.line(&text);
         }
     }
 
@@ -105,7 +107,7 @@ impl Console {
         if self.json {
             tracing::info!("{text}");
         } else if !self.quiet {
-            line(&text);
+            self.lines.line(&text);
         }
     }
 
@@ -113,7 +115,7 @@ impl Console {
         if self.json {
             log(report);
         } else if !self.quiet {
-            line(&Request {
+            self.lines.line(&Request {
                 report,
                 target: &self.target,
             });
@@ -129,7 +131,7 @@ fn log(report: &Report) {
     };
     tracing::info!(
         request = %report.request_id,
-        method = %report.method,
+        method = report.method.as_str(),
         path = report.path,
         status = report.status.map(|status| status.as_u16()),
         ms = u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -199,11 +201,6 @@ impl fmt::Display for Time {
             write!(f, "{:.1}s", self.0.as_secs_f64())
         }
     }
-}
-
-fn line(text: &dyn fmt::Display) {
-    // One write, so that lines of several requests do not mix.
-    io::stderr().write_all(format!("{text}\n").as_bytes()).ok();
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::end::End;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -22,8 +22,8 @@ pub(crate) fn run(
     variables: impl IntoIterator<Item = Variable>,
 ) -> anyhow::Result<()> {
     let settings = Settings::load(http.layers(settings::environment(variables)?))?;
-    logging::start(settings.log_format, &filter(http, settings.log_format));
-    let console = Console::new(http, &settings);
+    let (lines, _written) = logging::start(settings.log_format, &filter(http, settings.log_format));
+    let console = Console::new(http, &settings, lines);
     let (key, made) = SecretKey::load_or_create(&settings.key)?;
     if made {
         console.note(&format!(

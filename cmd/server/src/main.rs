@@ -19,6 +19,10 @@ use tokio::runtime::Builder;
 use crate::args::{Cli, Command, ConfigCommand};
 use crate::settings::Settings;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -21,7 +21,7 @@ use crate::settings::{PublicUrl, Settings};
 /// When it cannot begin, when a worker breaks, and when a second signal cuts the drain.
 pub(crate) fn run(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
     let settings = &loaded.settings;
-    logging::start(settings.log.format, &settings.log.filter);
+    let (_lines, _written) = logging::start(settings.log.format, &settings.log.filter);
     if let Err(error) = resources::raise_open_files() {
         tracing::warn!(%error, "cannot raise the limit of open files: there may be room for fewer connections");
     }

@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     body::Body,
     edge::Edge,
+    host::LastHost,
     io::{Clocks, ConnectionState, Protocol, VisitorIo},
     visit,
 };
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     pub(crate) state: Arc<ConnectionState>,
+    pub(crate) last_host: Arc<LastHost>,
 }
 
 /// Serves one connection to its end. After `shutdown` the requests under way
@@ -39,6 +41,7 @@ pub(crate) async fn serve(
     let connection = Connection {
         peer,
         state: Arc::default(),
+        last_host: Arc::default(),
     };
     let mut io = VisitorIo::new(tcp, connection.state.clone(), clocks(&edge));
     // Bytes that are there come first; a connection that is still silent has
@@ -85,10 +88,8 @@ async fn serve_http1(
     let config = &edge.config;
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        // hyper's one clock serves as the limit between requests; the limit
-        // within a head is VisitorIo's.
-        .header_read_timeout(config.idle_timeout)
+        // VisitorIo has the clocks: hyper's would be set anew for each request.
+        .header_read_timeout(None)
         .max_headers(config.max_headers)
         .max_buf_size(config.max_head.max(8192));
     let service = service_fn(|request| handle(edge.clone(), connection.clone(), request));

@@ -12,7 +12,7 @@ use http::{
 use ipnet::IpNet;
 use messages::Scheme;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, host::Addressed};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -57,30 +57,57 @@ pub(crate) fn visitor(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) 
     }
 }
 
+/// What the next hop is told of a visitor, as fields of its request.
+#[derive(Debug, Clone)]
+pub(crate) struct Claims {
+    of: Visitor,
+    for_: HeaderValue,
+    forwarded: HeaderValue,
+}
+
+impl Claims {
+    fn new(of: Visitor, authority: &Authority) -> Self {
+        let ip = of.addr.ip().to_canonical();
+        let forwarded = format!(
+            "for={};host=\"{authority}\";proto={}",
+            node(ip),
+            of.scheme.as_str()
+        );
+        Self {
+            of,
+            for_: text(ip.to_string()),
+            forwarded: text(forwarded),
+        }
+    }
+
+    /// Those of this visitor: remembered, unless a proxy brings another one over
+    /// the same connection.
+    fn of(visitor: Visitor, addressed: &Addressed) -> Self {
+        let first = addressed
+            .claims
+            .get_or_init(|| Self::new(visitor, &addressed.authority));
+        if first.of == visitor {
+            first.clone()
+        } else {
+            Self::new(visitor, &addressed.authority)
+        }
+    }
+}
+
 /// Removes every inbound claim and writes what this hop knows.
 pub(crate) fn write(
     headers: &mut HeaderMap,
     visitor: Visitor,
-    authority: &Authority,
+    addressed: &Addressed,
     version: Version,
 ) -> Result<(), Failure> {
     check_hops(headers)?;
     headers.remove(PORT);
-    let ip = visitor.addr.ip().to_canonical();
-    let host = HeaderValue::from_str(authority.as_str())
-        .map_err(|_| Failure::BadRequest("the Host cannot be forwarded"))?;
-    let proto = visitor.scheme.as_str();
-    headers.insert(FOR, text(ip.to_string()));
-    headers.insert(HOST, host);
-    headers.insert(PROTO, HeaderValue::from_static(proto));
-    headers.insert(
-        FORWARDED,
-        text(format!(
-            "for={};host=\"{}\";proto={proto}",
-            node(ip),
-            authority.as_str()
-        )),
-    );
+    let claims = Claims::of(visitor, addressed);
+    headers.insert(FOR, claims.for_);
+    headers.insert(HOST, addressed.host.clone());
+    headers.insert(PROTO, HeaderValue::from_static(visitor.scheme.as_str()));
+    headers.insert(FORWARDED, claims.forwarded);
     headers.append(VIA, HeaderValue::from_static(via(version)));
     Ok(())
 }
@@ -129,7 +156,10 @@ fn text(value: String) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
+    use crate::host::Destination;
 
     fn with(for_: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -140,6 +170,15 @@ mod tests {
 
     fn addr(ip: &str) -> SocketAddr {
         SocketAddr::new(ip.parse().unwrap(), 0)
+    }
+
+    fn addressed(authority: &'static str) -> Addressed {
+        Addressed {
+            destination: Destination::Unknown,
+            authority: Authority::from_static(authority),
+            host: HeaderValue::from_static(authority),
+            claims: OnceLock::new(),
+        }
     }
 
     #[test]
@@ -183,19 +222,32 @@ mod tests {
             addr: addr("2001:db8::1"),
             scheme: Scheme::Http,
         };
-        write(
-            &mut headers,
-            who,
-            &Authority::from_static("a.example:80"),
-            Version::HTTP_11,
-        )
-        .unwrap();
+        let asked = addressed("a.example:80");
+        write(&mut headers, who, &asked, Version::HTTP_11).unwrap();
         assert_eq!(headers[FOR], "2001:db8::1");
         assert_eq!(
             headers[FORWARDED],
             "for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http"
         );
         assert_eq!(headers[VIA], "1.1 adit");
+    }
+
+    #[test]
+    fn a_proxy_that_brings_many_visitors_is_told_of_each() {
+        let asked = addressed("a.example");
+        for ip in ["192.0.2.1", "192.0.2.2", "192.0.2.1"] {
+            let mut headers = HeaderMap::new();
+            let who = Visitor {
+                addr: addr(ip),
+                scheme: Scheme::Https,
+            };
+            write(&mut headers, who, &asked, Version::HTTP_2).unwrap();
+            assert_eq!(headers[FOR], ip);
+            assert_eq!(
+                headers[FORWARDED],
+                format!("for={ip};host=\"a.example\";proto=https")
+            );
+        }
     }
 
     #[test]

@@ -11,20 +11,29 @@ use http::{
 const INTERNAL: &str = "adit-";
 
 /// Removes hop-by-hop headers, those that Connection names, and Adit's own.
-/// `TE: trailers` survives: trailers do travel (RFC 9110, 10.1.4).
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let wants_trailers = hop::lists(headers, &TE, "trailers");
     hop::strip(headers);
-    let internal: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(INTERNAL))
-        .cloned()
-        .collect();
-    for name in internal {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| name.as_str().starts_with(INTERNAL));
+}
+
+/// The same for a request, in which `TE: trailers` survives: trailers do travel
+/// (RFC 9110, 10.1.4).
+pub(crate) fn strip_request(headers: &mut HeaderMap) {
+    let wants_trailers = hop::lists(headers, &TE, "trailers");
+    strip(headers);
     if wants_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn remove_where(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| unwanted(name))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 
@@ -54,19 +63,11 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
         "www-authenticate",
     ];
     strip(trailers);
-    trailers.remove(TE);
     trailers.remove(TRAILER);
     for name in FORBIDDEN {
         trailers.remove(name);
     }
-    let forwarded: Vec<HeaderName> = trailers
-        .keys()
-        .filter(|name| hop::is_protected(name))
-        .cloned()
-        .collect();
-    for name in forwarded {
-        trailers.remove(name);
-    }
+    remove_where(trailers, hop::is_protected);
 }
 
 /// Makes one field of the crumbs that HTTP/2 cuts cookies into: behind this hop
@@ -164,7 +165,7 @@ mod tests {
             ("upgrade", "foo"),
             ("adit-node", "forged"),
         ]);
-        strip(&mut map);
+        strip_request(&mut map);
         let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(

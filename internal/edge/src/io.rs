@@ -15,8 +15,9 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
 };
+
+use crate::clock::Clock;
 
 /// What the socket and the requests on it tell each other.
 #[derive(Debug, Default)]
@@ -67,6 +68,10 @@ pub(crate) enum Protocol {
     Http2,
 }
 
+/// Bytes read at once to find out the protocol: a whole small request, so that
+/// the first one of a connection costs no read more than the others.
+const SNIFF: usize = 2048;
+
 /// The client connection preface (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -91,17 +96,21 @@ pub(crate) struct VisitorIo {
     /// Bytes read to find out the protocol, not yet handed on.
     sniffed: Vec<u8>,
     protocol: Protocol,
-    /// Runs while a head is incomplete; on HTTP/2, where pings and settings come
-    /// between requests too, while there is no request.
-    head: Option<Pin<Box<Sleep>>>,
+    /// Runs while there is no request, and from its first byte on with the limit
+    /// of a head; on HTTP/2, where pings and settings come between requests too,
+    /// all that time with the limit of silence.
+    waiting: Clock,
+    /// The clock runs for a head that has begun.
+    in_head: bool,
     /// Runs while the visitor does not read.
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Clock,
 }
 
 impl VisitorIo {
     /// The clock for the first request starts at once.
     pub(crate) fn new(tcp: TcpStream, state: Arc<ConnectionState>, clocks: Clocks) -> Self {
-        let head = Some(Box::pin(sleep(clocks.header)));
+        let mut waiting = Clock::default();
+        waiting.start(clocks.header);
         Self {
             tcp,
             state,
@@ -109,27 +118,28 @@ impl VisitorIo {
             clocks,
             sniffed: Vec::new(),
             protocol: Protocol::Http1,
-            head,
-            stall: None,
+            waiting,
+            in_head: true,
+            stall: Clock::default(),
         }
     }
 
     /// Reads until the protocol is sure. The clock of the first request runs
     /// already: a client that says nothing, or half a preface, is dropped by it.
     pub(crate) async fn sniff(&mut self) -> io::Result<Protocol> {
-        let mut first = [0; PREFACE.len()];
-        let mut len = 0;
-        while len < PREFACE.len() {
-            let got = self.read(&mut first[len..]).await?;
-            len += got;
-            if got == 0 || first[..len] != PREFACE[..len] {
+        let mut first = Vec::with_capacity(SNIFF);
+        loop {
+            let got = self.read_buf(&mut first).await?;
+            let known = first.len().min(PREFACE.len());
+            if got == 0 || first[..known] != PREFACE[..known] {
+                break;
+            }
+            if known == PREFACE.len() {
+                self.protocol = Protocol::Http2;
                 break;
             }
         }
-        if len == PREFACE.len() && first == *PREFACE {
-            self.protocol = Protocol::Http2;
-        }
-        self.sniffed = first[..len].to_vec();
+        self.sniffed = first;
         Ok(self.protocol)
     }
 
@@ -139,28 +149,29 @@ impl VisitorIo {
         self.sniffed.drain(..len);
     }
 
-    /// A head has begun, or on HTTP/2 the time without a request.
-    fn start_clock(&mut self) {
-        let limit = match self.protocol {
-            Protocol::Http1 => self.clocks.header,
-            Protocol::Http2 => self.clocks.idle,
-        };
-        self.head = Some(Box::pin(sleep(limit)));
-    }
-
-    /// Stops the head's clock when the head has come.
+    /// A head that is whole is no longer waited for.
     fn note_requests(&mut self) {
         let begun = self.state.begun.load(Ordering::Relaxed);
         if begun != self.seen {
             self.seen = begun;
-            self.head = None;
+            self.waiting.stop();
+            self.in_head = false;
         }
     }
 
-    fn head_is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        self.head
-            .as_mut()
-            .is_some_and(|head| head.as_mut().poll(cx).is_ready())
+    /// Starts the clock that belongs to what has, or has not, just been heard.
+    fn wait(&mut self, heard: bool) {
+        if !self.idle() {
+            return;
+        }
+        if heard && self.protocol == Protocol::Http1 {
+            if !self.in_head {
+                self.in_head = true;
+                self.waiting.start(self.clocks.header);
+            }
+        } else if !self.waiting.is_running() {
+            self.waiting.start(self.clocks.idle);
+        }
     }
 
     fn idle(&self) -> bool {
@@ -174,12 +185,13 @@ impl VisitorIo {
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stall = None;
+            self.stall.stop();
             return result;
         }
-        let limit = self.clocks.write_stall;
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if stall.as_mut().poll(cx).is_ready() {
+        if !self.stall.is_running() {
+            self.stall.start(self.clocks.write_stall);
+        }
+        if self.stall.poll_late(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "the visitor does not read",
@@ -202,11 +214,9 @@ impl AsyncRead for VisitorIo {
         }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.tcp).poll_read(cx, buf);
-        let heard = buf.filled().len() > before;
-        if self.head.is_none() && self.idle() && (heard || self.protocol == Protocol::Http2) {
-            self.start_clock();
-        }
-        if self.head_is_late(cx) {
+        self.wait(buf.filled().len() > before);
+        // What has come in time is taken, however late this is looked at.
+        if result.is_pending() && self.waiting.poll_late(cx).is_ready() {
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
                 "no whole request in time",

@@ -11,6 +11,7 @@
 //! `failure` is the one place that decides the statuses Adit answers itself.
 
 mod body;
+mod clock;
 mod config;
 mod connection;
 mod edge;

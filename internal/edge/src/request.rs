@@ -5,13 +5,18 @@ use http::{
     HeaderMap, Method, Request, Version,
     header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING},
     request::Parts,
-    uri::Authority,
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
 use messages::{RequestHead, RequestId, VisitorFacts};
 
-use crate::{config::Config, connection::Connection, failure::Failure, forwarded, headers, host};
+use crate::{
+    config::Config,
+    connection::Connection,
+    failure::Failure,
+    forwarded, headers,
+    host::{self, Addressed},
+};
 
 /// A request ready to be sent to an agent.
 pub(crate) struct Outgoing {
@@ -36,18 +41,16 @@ impl Outgoing {
     /// the module list of this crate gives.
     pub(crate) fn prepare(
         request: Request<Incoming>,
-        authority: &Authority,
+        addressed: &Addressed,
         connection: &Connection,
         config: &Config,
         id: RequestId,
     ) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
-        check_length(&parts.headers, config.max_body)?;
-        check_coding(&parts.headers)?;
-        check_lookalikes(&parts.headers)?;
+        check_framing(&parts.headers, config.max_body)?;
         count_down(&parts.method, &mut parts.headers)?;
         let kind = body_kind(&mut parts.headers, &body)?;
-        let head = rewrite(parts, authority, connection, config, id)?;
+        let head = rewrite(parts, addressed, connection, config, id)?;
         Ok(Self {
             head,
             body: Peeked::new(body),
@@ -60,7 +63,7 @@ impl Outgoing {
 /// upgrades the visitor's own hop is gone.
 pub(crate) fn upgrade_head(
     request: Request<Incoming>,
-    authority: &Authority,
+    addressed: &Addressed,
     connection: &Connection,
     config: &Config,
     id: RequestId,
@@ -68,27 +71,27 @@ pub(crate) fn upgrade_head(
     let (mut parts, _body) = request.into_parts();
     // An extended CONNECT is a GET to everyone behind this hop.
     parts.method = Method::GET;
-    rewrite(parts, authority, connection, config, id)
+    rewrite(parts, addressed, connection, config, id)
 }
 
 fn rewrite(
     mut parts: Parts,
-    authority: &Authority,
+    addressed: &Addressed,
     connection: &Connection,
     config: &Config,
     request_id: RequestId,
 ) -> Result<RequestHead, Failure> {
     let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
-    headers::strip(&mut parts.headers);
+    headers::strip_request(&mut parts.headers);
     if parts.version == Version::HTTP_2 {
         headers::join_cookies(&mut parts.headers);
     }
-    forwarded::write(&mut parts.headers, visitor, authority, parts.version)?;
+    forwarded::write(&mut parts.headers, visitor, addressed, parts.version)?;
     Ok(RequestHead {
         target: host::origin_form(&parts.uri, &parts.method)?,
         method: parts.method,
         scheme: visitor.scheme,
-        authority: authority.as_str().to_owned(),
+        authority: addressed.authority.as_str().to_owned(),
         headers: parts.headers,
         visitor: VisitorFacts {
             addr: visitor.addr,
@@ -97,6 +100,26 @@ fn rewrite(
         request_id,
         attempt: 0,
     })
+}
+
+/// The fields that frame the body, and those that look like them. One walk over
+/// the names that are there, where each question to the map would cost a hash.
+fn check_framing(headers: &HeaderMap, max_body: Option<u64>) -> Result<(), Failure> {
+    for name in headers.keys() {
+        match name.as_str() {
+            "content-length" => check_length(headers, max_body)?,
+            "transfer-encoding" => check_coding(headers)?,
+            // Some services read these as the framing fields (CGI writes `-` as
+            // `_`): passed on, they would let one request hide another.
+            "content_length" | "transfer_encoding" => {
+                return Err(Failure::BadRequest(
+                    "Content_Length and Transfer_Encoding are no framing fields",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Too much is refused before a byte of it is read, where its length is told.
@@ -123,17 +146,6 @@ fn check_coding(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-/// Names that some services read as the framing fields (CGI writes `-` as `_`):
-/// passed on, they would let one request hide another.
-fn check_lookalikes(headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.contains_key("content_length") || headers.contains_key("transfer_encoding") {
-        return Err(Failure::BadRequest(
-            "Content_Length and Transfer_Encoding are no framing fields",
-        ));
-    }
-    Ok(())
-}
-
 /// Max-Forwards of OPTIONS and TRACE (RFC 9110, 7.6.2): at zero the request
 /// ends here.
 fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure> {
@@ -156,23 +168,20 @@ fn count_down(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure> {
 }
 
 fn body_kind(headers: &mut HeaderMap, body: &Incoming) -> Result<BodyKind, Failure> {
-    let expectations: Vec<bool> = headers
-        .get_all(EXPECT)
-        .iter()
-        .map(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-        .collect();
-    if expectations.contains(&false) {
+    let mut expectations = headers.get_all(EXPECT).iter().peekable();
+    let expects = expectations.peek().is_some();
+    if !expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
         return Err(Failure::ExpectationFailed);
     }
-    if body.is_end_stream() {
-        headers.remove(EXPECT);
-        return Ok(BodyKind::None);
+    match (body.is_end_stream(), expects) {
+        (true, true) => {
+            headers.remove(EXPECT);
+            Ok(BodyKind::None)
+        }
+        (true, false) => Ok(BodyKind::None),
+        (false, true) => Ok(BodyKind::Expected),
+        (false, false) => Ok(BodyKind::Present),
     }
-    Ok(if expectations.is_empty() {
-        BodyKind::Present
-    } else {
-        BodyKind::Expected
-    })
 }
 
 /// HTTP/1.0 knows no chunks: what has no length ends with the connection.

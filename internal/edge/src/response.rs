@@ -49,7 +49,6 @@ pub(crate) fn check(
         return Err(Failure::ResponseTooLarge(Some(max)));
     }
     headers::strip(&mut headers);
-    headers.remove(http::header::TE);
     headers::keep_cookies_at_home(&mut headers, &config.domain);
     if status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_LENGTH);

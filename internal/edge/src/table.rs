@@ -1,7 +1,6 @@
 //! The exchanges under way, by their id.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -11,6 +10,7 @@ use std::{
 
 use bus::{Bus, Content, Envelope, ExchangeId, Nack, Route};
 use exchange::{Outlet, Port};
+use foldhash::HashMap;
 use messages::{Frame, NodeId, Reset, ResetCode, Tag, TunnelId};
 use tokio::sync::Notify;
 

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode, Version, header::CONNECTION, uri::Authority};
+use http::{Method, Request, Response, StatusCode, Version, header::CONNECTION};
 use hyper::body::Incoming;
 use messages::RequestId;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::{
     connection::Connection,
     edge::Edge,
     failure::Failure,
-    host::{self, Destination},
+    host::{self, Addressed, Destination},
     page::{self, Asked},
     relay::Relay,
     request::Outgoing,
@@ -29,19 +29,15 @@ pub(crate) async fn serve(
     let started = Instant::now();
     let id = edge.ids.next();
     let asked = Asked::of(request.headers(), id);
-    let facts = Facts::of(&request);
-    let answered = match host::decide(&mut request, &edge.config.domain) {
-        Ok((Destination::Own, _)) => return edge.reserved.call(request, connection.peer).await,
-        Ok((Destination::Unknown, _)) => Err(Failure::UnknownHost),
-        Ok((Destination::Tunnel(tunnel), authority)) => {
-            let relay = Relay {
-                edge,
-                connection,
-                tunnel,
-                method: facts.method.clone(),
-                version: facts.version,
-            };
-            relayed(&relay, request, &authority, id).await
+    let mut facts = Facts::of(&request);
+    let addressed = host::decide(&mut request, &edge.config.domain, &connection.last_host);
+    let answered = match addressed {
+        Ok(addressed) if addressed.destination == Destination::Own => {
+            return edge.reserved.call(request, connection.peer).await;
+        }
+        Ok(addressed) => {
+            facts.host = Some(addressed.host.clone());
+            tunnelled(edge, connection, request, (&addressed, id)).await
         }
         Err(failure) => Err(failure),
     };
@@ -62,17 +58,27 @@ pub(crate) async fn serve(
     response
 }
 
-async fn relayed(
-    relay: &Relay<'_>,
+/// What the agent behind the name answers.
+async fn tunnelled(
+    edge: &Arc<Edge>,
+    connection: &Connection,
     request: Request<Incoming>,
-    authority: &Authority,
-    id: RequestId,
+    (addressed, id): (&Addressed, RequestId),
 ) -> Result<Response<Body>, Failure> {
+    let Destination::Tunnel(tunnel) = addressed.destination else {
+        return Err(Failure::UnknownHost);
+    };
+    let relay = Relay {
+        edge,
+        connection,
+        tunnel,
+        method: request.method().clone(),
+        version: request.version(),
+    };
     if ws::is_upgrade(&request) {
-        return ws::relay(relay, request, authority, id).await;
+        return ws::relay(&relay, request, addressed, id).await;
     }
-    let config = &relay.edge.config;
-    let outgoing = Outgoing::prepare(request, authority, relay.connection, config, id)?;
+    let outgoing = Outgoing::prepare(request, addressed, connection, &edge.config, id)?;
     relay.run(outgoing).await
 }
 
@@ -96,6 +102,7 @@ fn leave_nothing_unread(failure: &Failure, response: &mut Response<Body>) {
 struct Facts {
     method: Method,
     path: String,
+    /// Once it is known to be one.
     host: Option<http::HeaderValue>,
     version: Version,
 }
@@ -111,7 +118,7 @@ impl Facts {
         Self {
             method: request.method().clone(),
             path,
-            host: request.headers().get(http::header::HOST).cloned(),
+            host: None,
             version: request.version(),
         }
     }
@@ -119,9 +126,9 @@ impl Facts {
     fn log(&self, id: RequestId, status: StatusCode, elapsed: Duration) {
         tracing::info!(
             target: "adit::access",
-            request = %id,
-            host = ?self.host,
-            method = %self.method,
+            request = id.hex().as_str(),
+            host = self.host.as_ref().and_then(|host| host.to_str().ok()),
+            method = self.method.as_str(),
             path = self.path,
             status = status.as_u16(),
             ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),

@@ -12,7 +12,6 @@ use http::{
         SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING,
         UPGRADE,
     },
-    uri::Authority,
 };
 use hyper::{
     body::Incoming,
@@ -27,6 +26,7 @@ use crate::{
     body::Body,
     failure::Failure,
     headers,
+    host::Addressed,
     relay::{Opener, Relay},
     request,
 };
@@ -55,12 +55,12 @@ pub(crate) fn is_extended_connect<B>(request: &Request<B>) -> bool {
 pub(crate) async fn relay(
     relay: &Relay<'_>,
     mut request: Request<Incoming>,
-    authority: &Authority,
+    addressed: &Addressed,
     id: RequestId,
 ) -> Result<Response<Body>, Failure> {
     let accept = check(&request)?;
     let upgrade = on(&mut request);
-    let head = prepare(relay, request, authority, id)?;
+    let head = prepare(relay, request, addressed, id)?;
     let offered = head.headers.clone();
     let (sender, mut receiver) = relay.offer(&head, &Opener::Socket).await?;
     let limit = relay.edge.config.head_timeout;
@@ -144,11 +144,11 @@ fn is_nonce(key: &HeaderValue) -> bool {
 fn prepare(
     relay: &Relay<'_>,
     request: Request<Incoming>,
-    authority: &Authority,
+    addressed: &Addressed,
     id: RequestId,
 ) -> Result<RequestHead, Failure> {
     let mut head =
-        request::upgrade_head(request, authority, relay.connection, &relay.edge.config, id)?;
+        request::upgrade_head(request, addressed, relay.connection, &relay.edge.config, id)?;
     for name in [
         SEC_WEBSOCKET_VERSION,
         SEC_WEBSOCKET_EXTENSIONS,

@@ -5,40 +5,54 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONNECTION, CONTENT_LENGTH},
 };
 
-/// Headers that end at each hop, whatever Connection says. `Trailer` goes on: the trailers it announces do.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
+/// Headers that end at each hop. `Trailer` goes on: the trailers it announces do.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "http2-settings",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "transfer-encoding",
+    "upgrade",
 ];
+
+/// True for headers that end at each hop, whatever Connection says.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
+}
 
 /// True for names that a Connection header cannot remove: they decide routing, framing or trust.
 #[must_use]
 pub fn is_protected(name: &HeaderName) -> bool {
-    [HOST, CONTENT_LENGTH, AUTHORIZATION, COOKIE, FORWARDED].contains(name)
-        || name.as_str().starts_with("x-forwarded-")
+    let name = name.as_str();
+    [
+        "host",
+        "content-length",
+        "authorization",
+        "cookie",
+        "forwarded",
+    ]
+    .contains(&name)
+        || name.starts_with("x-forwarded-")
 }
 
 /// Removes the headers of the hop behind, and those that its Connection names.
+///
+/// One walk finds out whether there are any: to ask the map for each costs a hash and a probe, present or not.
 pub fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        for name in named_by_connection(headers) {
-            headers.remove(name);
-        }
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
     }
-    for name in &HOP_BY_HOP {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }
@@ -98,6 +112,8 @@ fn number(value: &HeaderValue) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::TE;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -3,6 +3,9 @@
 //! stdout is left for what a command was asked for. Events never carry header values, query strings or keys: that is a
 //! rule of those who write them, since no filter here could know a secret from a word.
 
+mod plain;
+mod writer;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::panic;
@@ -10,9 +13,10 @@ use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::config::Scalar;
+
+pub use writer::{Lines, Written};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,25 +110,26 @@ impl Scalar for LogFilter {
 
 /// Sends every event of this process to stderr from now on, and panics too, as one `error` event each.
 ///
-/// A second call in one process changes nothing.
-pub fn start(format: LogFormat, filter: &LogFilter) {
-    start_with(
-        format,
-        filter,
-        io::stderr().is_terminal(),
-        BoxMakeWriter::new(io::stderr),
-    );
+/// Lines are written by a thread of their own: whoever logs never waits for a slow reader of stderr. What is still on its
+/// way when [`Written`] is dropped is written first; keep it until the process has said its last. A second call in one
+/// process sends events nowhere new.
+#[must_use = "dropped, it takes the last lines with it"]
+pub fn start(format: LogFormat, filter: &LogFilter) -> (Lines, Written) {
+    let colour = io::stderr().is_terminal();
+    let (lines, written) = writer::start(io::stderr());
+    subscribe(format, filter, colour, lines.clone());
+    (lines, written)
 }
 
-fn start_with(format: LogFormat, filter: &LogFilter, colour: bool, writer: BoxMakeWriter) {
-    let filter = EnvFilter::new(&filter.0);
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+fn subscribe(format: LogFormat, filter: &LogFilter, colour: bool, lines: Lines) {
+    let events = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&filter.0))
         .with_ansi(colour)
-        .with_writer(writer);
+        .with_writer(lines);
     let started = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text if colour => events.try_init(),
+        LogFormat::Text => events.event_format(plain::Plain).try_init(),
+        LogFormat::Json => events.json().flatten_event(true).try_init(),
     };
     if started.is_ok() {
         panic::set_hook(Box::new(log_panic));

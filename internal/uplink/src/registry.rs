@@ -1,11 +1,9 @@
 //! The links of this node, by their id.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bus::LinkId;
+use foldhash::HashMap;
 
 use crate::link::Link;
 

@@ -6,9 +6,8 @@
 //! both have. So a reset frees nothing until the agent acknowledged it: a visitor
 //! who cancels quickly buys no extra work at the target.
 
-use std::collections::HashMap;
-
 use bus::ExchangeId;
+use foldhash::HashMap;
 use messages::{NodeId, StreamId};
 
 /// From here on the link should be replaced; the ids that are left carry what
@@ -66,8 +65,8 @@ impl StreamTable {
     /// No streams yet, at most `limit` at a time.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            live: HashMap::new(),
-            ids: HashMap::new(),
+            live: HashMap::default(),
+            ids: HashMap::default(),
             highest: StreamId::LINK,
             limit,
         }
