@@ -66,3 +66,22 @@ async fn an_agent_can_be_parted_from_its_node() {
     assert_eq!(visitor.get("/").await.status, 200);
     assert_eq!(way.opened(), 2);
 }
+
+#[tokio::test]
+async fn over_redis_a_node_that_is_parted_from_it_serves_its_own_agents_alone() {
+    let origin = Origin::echo().await;
+    let redis = Redis::fresh().await;
+    let mut cluster = Cluster::over_redis(2, &redis).await;
+    let agent = cluster.node(1).agent().publishing(&origin).await;
+    let (near, far) = (
+        cluster.node(1).visitor(&agent),
+        cluster.node(0).visitor(&agent),
+    );
+    assert_eq!(far.get("/").await.status, 200);
+    cluster.partition(1);
+    assert_eq!(near.get("/").await.status, 200);
+    cluster.heal(1);
+    assert_eq!(far.get("/").await.status, 200);
+    cluster.kill(1).await;
+    assert_ne!(far.get("/").await.status, 200);
+}

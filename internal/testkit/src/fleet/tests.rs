@@ -26,3 +26,27 @@ async fn a_node_behind_a_balancer_dies_and_comes_back_where_it_was() {
         assert!(fleet.stop(0).await.success());
     }
 }
+
+#[tokio::test]
+async fn three_nodes_and_a_redis_are_one_fleet() {
+    let origin = Origin::echo().await;
+    let mut fleet = Fleet::of(3)
+        .behind(Kind::HaProxy)
+        .with("grace = \"5s\"")
+        .with_faults()
+        .start()
+        .await;
+    let key = Key::fresh();
+    let agent = fleet.agent_of(0, &origin.port(), &key, &["-q"]).await;
+    for index in 0..3 {
+        let visitor = fleet.visitor_of(index, &agent);
+        assert_eq!(visitor.get("/").await.status, 200, "node {index}");
+        assert!(fleet.way_to_redis(index).open() > 0);
+    }
+    let mut load = fleet.load(Load::at(50), &agent);
+    load.succeeds(20).await;
+    assert!(fleet.stop(2).await.success());
+    load.succeeds(20).await;
+    drop(load);
+    assert_eq!(fleet.visitor(&agent).get("/").await.status, 200);
+}
