@@ -15,7 +15,8 @@ from collections import defaultdict
 from cases import CASES
 from cases.figures import NotApplicable
 from load import LOAD, Instructions, Loads
-from peers import PEERS, RELEASE, ROOT
+from peers import PEERS
+from peers.ours import RELEASE, ROOT
 from proc import Stage
 from report import Report, write_page
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-from peers import RELEASE
+from peers.ours import RELEASE
 from proc import Cpu, machine_cpu
 
 LOAD = RELEASE / "examples" / "load"

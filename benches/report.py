@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cases import CASES
 from load import Instructions
-from peers import YARDSTICK, default_workers
+from peers import YARDSTICK
+from peers.ours import default_workers
 
 BEGIN = "<!-- results: written by benches/run.sh --page -->"
 END = "<!-- end of results -->"

@@ -4,7 +4,7 @@ import sys
 import tempfile
 
 from load import LOAD, Loads
-from peers import adit_agent, adit_server
+from peers.ours import adit_agent, adit_server
 from proc import Stage
 
 GIGABYTES = int(sys.argv[1]) if len(sys.argv) > 1 else 5

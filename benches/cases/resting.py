@@ -3,7 +3,7 @@
 import json
 import time
 
-from peers import adit_server
+from peers.ours import adit_server
 
 from .figures import Case, Row, at_most, is_adit
 

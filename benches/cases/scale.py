@@ -5,7 +5,8 @@ import json
 import time
 
 from load import LOAD
-from peers import Way, adit_agent, adit_server
+from peers.ours import adit_agent, adit_server
+from peers.way import Way
 from proc import Cpu
 
 from .figures import Case, Row, at_most, is_adit

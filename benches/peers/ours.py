@@ -1,0 +1,84 @@
+"""Adit itself, as built for release."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+from proc import free_port, wait_for_port
+
+from .way import Way
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+SERVER = RELEASE / "adit-server"
+AGENT = RELEASE / "adit"
+DOMAIN = "localhost"
+
+
+def adit_server(stage, name, *options, config=None):
+    command = [SERVER, "--listen", "127.0.0.1:0", "--domain", DOMAIN, *options]
+    if config:
+        command += ["--config", stage.write(f"{name}.toml", config)]
+    program = stage.start(name, command)
+    return program, program.logged(r"listening on http://(\S+)")
+
+
+def adit_agent(stage, name, target, server, *options):
+    """The agent and its host; its key outlives it, so a later agent of the name has the same host."""
+    key = stage.folder / f"{name}.pem"
+    command = [AGENT, "http", target, "--server", f"http://{server}", "--key", key, *options]
+    program = stage.start(name, command)
+    return program, re.sub(r"^http://|[:/]+\d*/?$", "", program.first_line())
+
+
+def adit(*server_options, agent_options=(), bus=None):
+    """As shipped, but for the options. Bodies beyond the default limit take a second server, with that limit lifted.
+
+    With a `bus`, which starts one and gives the options that join it, agents hold another node than the one that visitors
+    meet: each request crosses.
+    """
+
+    def start(stage, slug, upstream, alone=False):
+        store, joined = bus(stage, f"{slug}-bus") if bus else (None, [])
+
+        def node(name, *options):
+            return adit_server(stage, f"{slug}-{name}", *server_options, *joined, *options)
+
+        def agent(name, addr):
+            return adit_agent(stage, f"{slug}-{name}", upstream, addr, *agent_options)
+
+        public, addr = node("server")
+        holder, dialled = node("holder") if bus else (None, addr)
+        inner, host = agent("agent", dialled)
+        programs = {"public": public, "bus": store, "holder": holder, "inner": inner}
+        programs = {role: program for role, program in programs.items() if program}
+        main, restart = (addr, host), lambda: agent("agent", dialled)[0]
+        if alone:
+            return Way(stage, main, None, programs, restart)
+        light = (addr, agent("light", dialled)[1])
+        _, addr = node("lifted", "--max-body", "unlimited")
+        _, dialled = node("lifted-holder", "--max-body", "unlimited") if bus else (None, addr)
+        large = [(addr, agent(name, dialled)[1]) for name in ("large", "beside-large")]
+        return Way(stage, main, light, programs, restart, *large)
+
+    return start
+
+
+def redis(stage, name):
+    port = free_port()
+    program = stage.start(name, ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", ""])
+    wait_for_port(port, program)
+    return program, ["--bus", f"redis://127.0.0.1:{port}"]
+
+
+def default_workers():
+    """What `--workers` is when nobody says."""
+    out = subprocess.run([SERVER, "config", "check"], capture_output=True, text=True)
+    found = re.search(r"^workers = (\d+)", out.stdout, re.M)
+    return int(found.group(1)) if found else None
+
+
+def lacks_redis():
+    out = subprocess.run([SERVER, "config", "check", "--bus", "redis://127.0.0.1:1"], capture_output=True, text=True)
+    return None if out.returncode == 0 else "this build has no such bus"
