@@ -122,7 +122,7 @@ impl Agent {
         events: Events,
     ) -> Result<(), AgentError>
     where
-        T: Transport,
+        T: Transport + 'static,
         C: FnMut() -> F,
         F: Future<Output = Result<(T, Option<String>), ConnectError>>,
     {
@@ -192,7 +192,7 @@ impl Agent {
     }
 
     /// Serves one link to its end, and says how long to wait before the next.
-    async fn serve<T: Transport>(
+    async fn serve<T: Transport + 'static>(
         &self,
         link: Link<T>,
         service: &Service,

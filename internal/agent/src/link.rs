@@ -1,11 +1,11 @@
 //! One link: from a fresh transport to its end.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use identity::SecretKey;
 use messages::{Disconnect, DisconnectCode, Granted, Reset, ResetCode};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tunnel::handshake::{RegisterError, Registration, register};
@@ -31,7 +31,7 @@ pub(crate) struct Service {
     pub(crate) grace: Duration,
 }
 
-impl<T: Transport> Link<T> {
+impl<T: Transport + 'static> Link<T> {
     /// Registers on a fresh transport. Not cancel safe: the transport is dropped with the future.
     pub(crate) async fn register(
         mut transport: T,
@@ -55,18 +55,21 @@ impl<T: Transport> Link<T> {
             self.granted.limits.max_message,
         );
         let table = streams.table();
-        let mut driving = pin!(drive(
+        // A task of its own: whoever waits for the end of the link waits for other things too, the shutdown and the
+        // signals of a process, and would ask after each of them whenever a frame comes: 1,500 instructions of a request.
+        let mut driving = JoinSet::new();
+        driving.spawn(drive(
             self.transport,
             outbox.clone(),
             streams,
-            service.keepalive
+            service.keepalive,
         ));
         let end = tokio::select! {
             biased;
-            end = &mut driving => end,
+            end = ended(&mut driving) => end,
             () = leave(&table, service, shutdown) => {
                 outbox.close(Some(Disconnect::new(DisconnectCode::Leaving, "the agent is stopping")));
-                driving.await
+                ended(&mut driving).await
             }
         };
         table.cut(&Reset::new(
@@ -76,6 +79,14 @@ impl<T: Transport> Link<T> {
         table.idle().await;
         end
     }
+}
+
+/// The end of the one link that is driven here. Cancel safe.
+async fn ended(driving: &mut JoinSet<LinkEnd>) -> LinkEnd {
+    let ended = driving.join_next().await;
+    ended
+        .expect("it is asked until it has answered")
+        .expect("a link is not aborted and does not panic")
 }
 
 /// Waits for the shutdown, then for the exchanges that run, within the grace.
