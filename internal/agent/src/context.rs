@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use exchange::Sender;
-use http::{HeaderMap, StatusCode};
-use messages::{RequestHead, RequestId, ResponseHead, Scheme, VisitorFacts};
+use http::{HeaderMap, Request, StatusCode};
+use messages::{Frame, Message, RequestHead, RequestId, ResponseHead, Scheme, VisitorFacts};
 use tokio::sync::watch;
 
+use crate::RequestBody;
 use crate::body::Expectation;
+use crate::serve::request;
 
 /// Interim heads that are passed on; the server takes no more (RFC 9110 section 15.2 sets no limit, memory does).
 const MAX_INTERIM: u8 = 8;
@@ -27,7 +29,11 @@ pub struct Context {
     reply: Arc<Reply>,
 }
 
-struct Reply(Mutex<State>);
+struct Reply {
+    state: Mutex<State>,
+    /// The frame of a request that may be sent twice.
+    original: Option<Frame>,
+}
 
 struct State {
     /// Gone once the final head is on its way.
@@ -38,18 +44,20 @@ struct State {
 }
 
 impl Context {
-    /// The context of this request, and the guard that keeps its right to answer.
+    /// The context of this request, which came in the frame `original` if it may be sent twice, and the guard that keeps its right to answer.
     pub(crate) fn new(
         head: &RequestHead,
         sender: Sender,
         expectation: Option<watch::Sender<Expectation>>,
+        original: Option<Frame>,
     ) -> (Self, Answer) {
         let state = State {
             sender: Some(sender),
             interim: 0,
             expectation,
         };
-        let reply = Arc::new(Reply(Mutex::new(state)));
+        let state = Mutex::new(state);
+        let reply = Arc::new(Reply { state, original });
         let context = Self {
             request_id: head.request_id,
             visitor: head.visitor,
@@ -72,17 +80,30 @@ impl Context {
         }
     }
 
-    /// Whether something has gone out: then the request may not be tried again.
-    pub(crate) fn has_answered(&self) -> bool {
-        let state = self.reply.lock();
-        state.interim > 0 || state.sender.is_none()
+    /// The request once more, read anew from the frame it came in. `None` when it may not be sent twice, or no longer:
+    /// something of its answer has gone out.
+    pub(crate) fn again(&self) -> Option<Request<RequestBody>> {
+        let original = self.reply.original.as_ref()?;
+        if self.reply.lock().has_answered() {
+            return None;
+        }
+        match Message::decode(original) {
+            Ok(Message::HttpRequest { head, .. }) => Some(request(head, RequestBody::empty())),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    fn has_answered(&self) -> bool {
+        self.interim > 0 || self.sender.is_none()
     }
 }
 
 impl Reply {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held, and each field is whole at any time.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first word about the expectation counts.

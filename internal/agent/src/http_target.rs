@@ -99,9 +99,7 @@ impl Target for HttpTarget {
     ) -> BoxFuture<'_, Result<Response<TargetBody>, TargetError>> {
         make_origin_form(request.uri_mut());
         match &self.wire {
-            Wire::Http1(http1) => {
-                async move { accept(http1.call(request, &context).await?) }.boxed()
-            }
+            Wire::Http1(http1) => http1.call(request, context),
             Wire::H2c(h2c) => async move { accept(h2c.call(request, &context).await?) }.boxed(),
         }
     }
@@ -131,22 +129,6 @@ fn make_origin_form(uri: &mut Uri) {
         let path = std::mem::take(uri).into_parts().path_and_query;
         *uri = path.map_or_else(Uri::default, Uri::from);
     }
-}
-
-/// Only what can be sent twice without harm: no body, an idempotent method (RFC 9110 section 9.2.2), and no one before us
-/// on the way who already repeated it.
-fn is_repeatable(request: &Request<RequestBody>, context: &Context) -> bool {
-    request.body().is_empty() && request.method().is_idempotent() && context.attempt == 0
-}
-
-/// The same request once more, for one without a body.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    *copy.version_mut() = request.version();
-    copy.headers_mut().clone_from(request.headers());
-    copy
 }
 
 /// Checks and cleans what the target answered.

@@ -4,6 +4,7 @@
 //! the work at the target too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use exchange::body::{Incoming, Peeked, PumpError, PumpRules, Rules, pump};
@@ -11,7 +12,7 @@ use exchange::hop;
 use exchange::{CutSignal, Event as Heard, Receiver, Sender};
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
-use messages::{MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead};
+use messages::{Frame, MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub(crate) struct Exchange {
     pub(crate) cut: CutSignal,
     /// The largest WebSocket message the server carries, in bytes.
     pub(crate) max_message: Option<u64>,
+    /// The opening frame, when it holds a whole request.
+    pub(crate) original: Option<Frame>,
 }
 
 impl Exchange {
@@ -40,6 +43,7 @@ impl Exchange {
             mut receiver,
             cut,
             max_message,
+            original,
         } = self;
         let (head, upgrade) = match receiver.recv().await {
             Ok(Heard::Request(head)) => (head, false),
@@ -53,15 +57,17 @@ impl Exchange {
             method: head.method.clone(),
             path: head.target.path().to_owned(),
             status: None,
-            elapsed: started.elapsed(),
+            elapsed: Duration::ZERO,
             outcome: Outcome::Answered,
         };
         let status = &mut report.status;
         let answering = async {
             if upgrade {
-                ws::answer(&*target, *head, sender, receiver, max_message, status).await
+                // In a box, or a request's future would be as large as a WebSocket's.
+                let answering = ws::answer(&*target, *head, sender, receiver, max_message, status);
+                Box::pin(answering).await
             } else {
-                answer(&*target, *head, sender, receiver, status).await
+                answer(&*target, head, original, sender, receiver, status).await
             }
         };
         report.outcome = tokio::select! {
@@ -86,7 +92,8 @@ impl Exchange {
 /// Asks the target and sends what it says.
 async fn answer(
     target: &dyn Target,
-    head: RequestHead,
+    head: Box<RequestHead>,
+    original: Option<Frame>,
     mut sender: Sender,
     receiver: Receiver,
     status: &mut Option<StatusCode>,
@@ -97,8 +104,9 @@ async fn answer(
         Err(reset) => return fail(&mut sender, reset),
     };
     let method = head.method.clone();
-    let (context, answer) = Context::new(&head, sender, expecting);
-    let answered = target.http(request(head, body), context).await;
+    let original = original.filter(|_| is_repeatable(&head, &body));
+    let (context, answer) = Context::new(&head, sender, expecting, original);
+    let answered = target.http(request(*head, body), context).await;
     let Some(mut sender) = answer.take() else {
         return Outcome::Answered;
     };
@@ -107,6 +115,12 @@ async fn answer(
         Err(error) => Err(error.reset()),
     };
     sent.map_or_else(|reset| fail(&mut sender, reset), |()| Outcome::Answered)
+}
+
+/// Only what can be sent twice without harm: no body, an idempotent method (RFC 9110 section 9.2.2), and no one before us
+/// on the way who already repeated it.
+fn is_repeatable(head: &RequestHead, body: &RequestBody) -> bool {
+    body.is_empty() && head.method.is_idempotent() && head.attempt == 0
 }
 
 /// Tells the server what broke. Where the server itself has ended the exchange, this only reports it.
@@ -166,14 +180,14 @@ fn request_body(
 }
 
 /// The request as a target gets it: origin form, and the public authority as its Host.
-fn request(head: RequestHead, body: RequestBody) -> Request<RequestBody> {
+pub(crate) fn request(head: RequestHead, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = Uri::from(head.target);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = head.headers;
     let host =
-        HeaderValue::from_str(&head.authority).expect("an authority has only visible characters");
+        HeaderValue::try_from(head.authority).expect("an authority has only visible characters");
     request.headers_mut().insert(HOST, host);
     request
 }
@@ -221,7 +235,7 @@ pub(crate) async fn respond(
         // The edge cleans what it gets from anybody.
         clean_trailers: None,
     };
-    pump(&mut body, sender, rules)
+    Box::pin(pump(&mut body, sender, rules))
         .await
         .map(drop)
         .map_err(|error| broken_off(&error))

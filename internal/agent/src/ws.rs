@@ -25,7 +25,7 @@ pub(crate) async fn answer(
     max_message: Option<u64>,
     status: &mut Option<StatusCode>,
 ) -> Outcome {
-    let (context, answer) = Context::new(&head, sender, None);
+    let (context, answer) = Context::new(&head, sender, None, None);
     let answered = timeout(ANSWER, target.socket(head, context)).await;
     let Some(mut sender) = answer.take() else {
         return Outcome::Answered;

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::dial::Dial;
-use super::{copy, deepest, headers, is_repeatable};
+use super::{deepest, headers};
 use crate::{BoxError, Context, RequestBody, TargetBody, TargetError};
 
 /// Requests at one time on one connection before another one is made: what servers commonly allow, and the least that
@@ -75,24 +75,20 @@ impl H2c {
     /// One request and the head of its answer. What was lost with a kept connection is tried once more, if it may be.
     pub(super) async fn call(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         context: &Context,
     ) -> Result<Response<TargetBody>, TargetError> {
-        address(&mut request)?;
-        headers::prepare_h2c(request.headers_mut());
-        let again = is_repeatable(&request, context).then(|| copy(&request));
-        let lost = match self.send(request).await? {
+        let lost = match self.send(prepare(request)?).await? {
             Ok(response) => return Ok(response),
             Err(lost) => lost,
         };
-        match again {
-            Some(again) if lost.unheard => {
-                self.forget(&lost.load).await;
-                tracing::debug!(request = %context.request_id, "the target let go of a kept connection; trying once more");
-                self.send(again).await?.map_err(|lost| lost.why)
-            }
-            _ => Err(lost.why),
-        }
+        let again = if lost.unheard { context.again() } else { None };
+        let Some(again) = again else {
+            return Err(lost.why);
+        };
+        self.forget(&lost.load).await;
+        tracing::debug!(request = %context.request_id, "the target let go of a kept connection; trying once more");
+        self.send(prepare(again)?).await?.map_err(|lost| lost.why)
     }
 
     /// The outer error: there is no connection. The inner one: it was lost, or the target refused on it.
@@ -157,8 +153,9 @@ impl Connection {
     }
 }
 
-/// Moves the public authority from Host to `:authority`, its place on HTTP/2. Path and query join it as parts.
-fn address(request: &mut Request<RequestBody>) -> Result<(), TargetError> {
+/// Makes a visitor's request one of this hop. The public authority moves from Host to `:authority`, its place on HTTP/2;
+/// path and query join it as parts.
+fn prepare(mut request: Request<RequestBody>) -> Result<Request<RequestBody>, TargetError> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority(request.headers_mut())?);
@@ -166,7 +163,8 @@ fn address(request: &mut Request<RequestBody>) -> Result<(), TargetError> {
     *request.uri_mut() = Uri::from_parts(parts)
         .map_err(|error| TargetError::BadResponse(format!("the path cannot be sent: {error}")))?;
     *request.version_mut() = Version::HTTP_2;
-    Ok(())
+    headers::prepare_h2c(request.headers_mut());
+    Ok(request)
 }
 
 fn authority(headers: &mut HeaderMap) -> Result<Authority, TargetError> {

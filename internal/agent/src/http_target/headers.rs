@@ -66,12 +66,13 @@ pub(super) fn clean_response(
 /// The library has refused lengths that differ; equal ones become one.
 fn one_length(headers: &mut HeaderMap, exact: Option<u64>) {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next().cloned() else {
+    let Some(first) = lengths.next() else {
         return;
     };
     if lengths.next().is_none() && !first.as_bytes().contains(&b',') {
         return;
     }
+    let first = first.clone();
     let one = match exact.filter(|exact| *exact > 0) {
         Some(exact) => HeaderValue::from(exact),
         // No body follows (HEAD, 304): the length is only told.

@@ -1,5 +1,9 @@
 //! Requests to a target over HTTP/1.1, on connections that are kept.
 
+use std::future::ready;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Either};
 use http::{Request, Response, StatusCode, Version};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::Builder;
@@ -7,8 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use super::dial::Dial;
 use super::pool::{Connection, Pool};
-use super::{HttpTargetConfig, copy, deepest, headers, is_repeatable};
+use super::{HttpTargetConfig, accept, deepest, headers};
 use crate::{Context, RequestBody, TargetBody, TargetError};
+
+/// A request without an answer.
+type Lost = Box<TrySendError<Request<RequestBody>>>;
 
 /// Most headers of a response, as many as the protocol carries.
 const MAX_HEADERS: usize = messages::MAX_HEADERS;
@@ -38,49 +45,67 @@ impl Http1 {
     /// One request, in origin form and with its Host, and the head of its answer. What was lost with a kept connection
     /// is tried once more on a fresh one, if it may be.
     ///
-    /// Dropping the future closes the connection.
-    pub(super) async fn call(
+    /// On a kept connection the request is sent before the future is polled, which is a third as large for it. Dropping
+    /// the future closes the connection.
+    pub(super) fn call(
         &self,
-        mut request: Request<RequestBody>,
-        context: &Context,
-    ) -> Result<Response<TargetBody>, TargetError> {
-        *request.version_mut() = Version::HTTP_11;
-        headers::prepare_http1(&mut request);
-        pass_interim(&mut request, context);
-        if let Some(kept) = self.pool.take() {
-            let again = is_repeatable(&request, context).then(|| copy(&request));
-            let mut lost = match self.ask(kept, request).await {
-                Ok(response) => return Ok(response),
-                Err(lost) => lost,
-            };
-            request = match (lost.take_message(), again) {
-                // The connection was found closed before a byte was written.
-                (Some(unsent), _) => unsent,
-                // The target closed it in the same moment: nothing was asked of it yet.
-                (None, Some(mut again)) if !lost.error().is_parse() && !context.has_answered() => {
-                    pass_interim(&mut again, context);
-                    again
-                }
-                _ => return Err(explain(lost.error())),
-            };
-            tracing::debug!(request = %context.request_id, "the target closed a kept connection; trying once more");
-        }
-        let fresh = self.connect().await?;
-        let answered = self.ask(fresh, request).await;
-        answered.map_err(|lost| explain(lost.error()))
+        request: Request<RequestBody>,
+        context: Context,
+    ) -> BoxFuture<'_, Result<Response<TargetBody>, TargetError>> {
+        let request = prepare(request, &context);
+        let Some(kept) = self.pool.take() else {
+            return self.ask_anew(request).boxed();
+        };
+        // Combinators, because an async block would hold the library's future three times.
+        self.ask(kept, request)
+            .then(|answered| match answered {
+                Ok(response) => Either::Left(ready(accept(response))),
+                Err(lost) => Either::Right(self.ask_once_more(lost, context).boxed()),
+            })
+            .boxed()
     }
 
-    async fn ask(
+    async fn ask_once_more(
+        &self,
+        mut lost: Lost,
+        context: Context,
+    ) -> Result<Response<TargetBody>, TargetError> {
+        let again = match lost.take_message() {
+            // The connection was found closed before a byte was written.
+            Some(unsent) => Some(unsent),
+            None if lost.error().is_parse() => None,
+            // The target closed it in the same moment: nothing was asked of it yet.
+            None => context.again().map(|again| prepare(again, &context)),
+        };
+        let again = again.ok_or_else(|| explain(lost.error()))?;
+        tracing::debug!(request = %context.request_id, "the target closed a kept connection; trying once more");
+        self.ask_anew(again).await
+    }
+
+    async fn ask_anew(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<TargetBody>, TargetError> {
+        let fresh = self.connect().await?;
+        match self.ask(fresh, request).await {
+            Ok(response) => accept(response),
+            Err(lost) => Err(explain(lost.error())),
+        }
+    }
+
+    fn ask(
         &self,
         mut connection: Connection,
         request: Request<RequestBody>,
-    ) -> Result<Response<TargetBody>, TrySendError<Request<RequestBody>>> {
-        let response = connection.try_send_request(request).await?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // What it speaks now is nobody's.
-            return Ok(response.map(Into::into));
-        }
-        Ok(self.pool.lend(connection, response).map(Into::into))
+    ) -> impl Future<Output = Result<Response<TargetBody>, Lost>> + Send + use<'_> {
+        connection.try_send_request(request).map(|answered| {
+            let response = answered.map_err(Box::new)?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                // What it speaks now is nobody's.
+                return Ok(response.map(Into::into));
+            }
+            Ok(self.pool.lend(connection, response).map(Into::into))
+        })
     }
 
     async fn connect(&self) -> Result<Connection, TargetError> {
@@ -107,14 +132,17 @@ fn builder() -> Builder {
     builder
 }
 
-/// Hands the target's interim heads on as they come.
-fn pass_interim(request: &mut Request<RequestBody>, context: &Context) {
+/// Makes a visitor's request one of this hop, whose interim heads are handed on as they come.
+fn prepare(mut request: Request<RequestBody>, context: &Context) -> Request<RequestBody> {
+    *request.version_mut() = Version::HTTP_11;
+    headers::prepare_http1(&mut request);
     let context = context.clone();
-    hyper::ext::on_informational(request, move |interim| {
+    hyper::ext::on_informational(&mut request, move |interim| {
         let mut headers = interim.headers().clone();
         headers::strip(&mut headers);
         context.interim(interim.status(), headers);
     });
+    request
 }
 
 /// A sentence and a code for a failed call. The wire gets no addresses, only what happened.

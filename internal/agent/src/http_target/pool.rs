@@ -3,9 +3,9 @@
 //! A connection is lent to one exchange at a time. It comes back by itself when the body of its response has been read
 //! to the end; an exchange that breaks off keeps it, and drops it, which closes it: HTTP/1.1 has no other way to cancel.
 //!
-//! Here instead of in the library's own client for speed: that one spent 7,000 instructions on each request of a kept
-//! connection (of 69,000 in the whole agent), on finding the pool of the authority and on a task per request to wait for
-//! the connection's return.
+//! Here instead of in the library's own client for speed: of the agent's 70,000 instructions for a small request on a kept
+//! connection that one took 10,000, for finding the pool of the authority, for a race between a kept connection and a new
+//! one, and for a task per request that waits for the connection's return.
 
 use std::collections::VecDeque;
 use std::fmt;
