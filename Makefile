@@ -1,7 +1,7 @@
 # What a developer types. The work is in scripts and in cargo; this file only gives it names.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench bench-quick soak soak-bodies
+.PHONY: help build demo fleet test bench bench-quick soak soak-bodies
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 20
@@ -12,6 +12,10 @@ build: ## both binaries, optimised: target/release/adit-server and target/releas
 demo: ## a server, a sample site and an agent in this terminal; Ctrl-C ends them
 	@cargo build --locked --bin adit-server --bin adit
 	@exec python3 deploy/demo/demo.py
+
+fleet: ## three nodes, Redis, a load balancer and an agent in this terminal; Ctrl-C ends them
+	@cargo build --locked --bin adit-server --bin adit
+	@exec python3 -B deploy/fleet/fleet.py
 
 test: ## install what is missing, then format, clippy, documentation, tests
 	@.ci/test
