@@ -1,7 +1,7 @@
 //! The load balancers that people put in front of a fleet, from Debian, each with the settings its manual suggests.
 //!
-//! Neither repeats a request that may have reached a node, other than nginx one that may be repeated (GET and its like): what a
-//! test then sees lost, a visitor would have lost.
+//! `HAProxy` repeats nothing that may have reached a node; nginx does, with requests that may be repeated (GET and its
+//! like). Whatever else a test then sees lost, a visitor would have lost.
 
 mod haproxy;
 mod nginx;
