@@ -236,12 +236,18 @@ async fn over_tls_both_ends_see_the_same_channel() {
             .unwrap();
         let mut transport = ws::server(upgraded(tls, &mut tasks).await).await;
         transport.send(Frame::ping(*b"over TLS")).await.unwrap();
-        exported
+        (exported, transport.next().await.unwrap().unwrap())
     };
-    let (exported, connected) = tokio::join!(server, ws::connect(&endpoint, &options));
-    let mut connected = connected.unwrap();
-    let ping = connected.transport.next().await.unwrap().unwrap();
-    assert_eq!(ping, Frame::ping(*b"over TLS").to_bytes());
+    let body = Frame::body(StreamId(1), vec![b'x'; 65_536].into(), false);
+    let agent = async {
+        let mut connected = ws::connect(&endpoint, &options).await.unwrap();
+        let ping = connected.transport.next().await.unwrap().unwrap();
+        assert_eq!(ping, Frame::ping(*b"over TLS").to_bytes());
+        connected.transport.send(body.clone()).await.unwrap();
+        connected
+    };
+    let ((exported, received), connected) = tokio::join!(server, agent);
+    assert!(received == body.to_bytes());
     assert_eq!(
         connected.channel,
         Some(data_encoding::BASE64URL_NOPAD.encode(&exported))

@@ -21,12 +21,14 @@ use super::pool::Pool;
 /// waits behind two at most.
 const ENOUGH: usize = 64 * 1024;
 
-/// Payloads of this length or more are not copied when they need not be, bytes. Below, a copy costs less than another
-/// part of a vectored write, and lets go of the memory that the payload is a slice of.
-const APART_FROM: usize = 2 * 1024;
+/// Payloads of this length or more are not copied when they need not be, bytes. Below, a copy lets go of the memory that
+/// the payload is a slice of, and costs no more than another part of a vectored write: measured over loopback, 2 KiB
+/// are 3 % dearer apart than copied, 4 KiB are the same, 8 KiB are 2 % cheaper apart.
+const APART_FROM: usize = 4 * 1024;
 
-/// Most parts of one vectored write. More than [`ENOUGH`] bytes can have, with a header before each payload.
-const MAX_PARTS: usize = 80;
+/// Most parts of one vectored write: [`ENOUGH`] bytes have no more, with a header before each payload. What would be too
+/// many is written by the next call.
+const MAX_PARTS: usize = 2 * (ENOUGH / APART_FROM) + 8;
 
 /// Room for all that may wait and one frame more, so that the buffer never grows. It is memory only where it has been
 /// written to.
