@@ -6,11 +6,11 @@ use std::time::Duration;
 use messages::NodeId;
 use redis::{Cmd, Value};
 
-use super::Shared;
 use super::error::StoreError;
 use super::own::Withdrawal;
 use super::scripts::{self, Claim, Verdict};
 use super::session::Session;
+use super::shared::Shared;
 use crate::Unavailable;
 
 /// How often a claim is decided anew because nodes had to be looked up first.

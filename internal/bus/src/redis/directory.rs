@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::Value;
 
-use super::Shared;
 use super::error::StoreError;
 use super::leases::{self, Lease};
 use super::own::Withdrawal;
 use super::scripts::{Claim, Verdict};
+use super::shared::Shared;
 use crate::{AnnounceError, Announced, Announcement, MAX_KEY, MAX_VALUE, PutError, Unavailable};
 
 /// A value nobody takes within a day is not a one-shot value.

@@ -8,13 +8,13 @@ use futures_util::FutureExt;
 use messages::{NodeId, TunnelId};
 use redis::Value;
 
-use super::Shared;
 use super::cache::Found;
 use super::error::StoreError;
 use super::leases::Lease;
 use super::names;
 use super::scripts::{self, text};
 use super::session::Session;
+use super::shared::Shared;
 use crate::{Mode, Route, Routes, Unavailable};
 
 impl Shared {

@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use messages::{NodeId, TunnelId};
 
 use super::own::Withdrawal;
-use super::{Shared, supervisor};
+use super::shared::Shared;
+use super::supervisor;
 use crate::{
     AnnounceError, Announced, Announcement, Bus, Delivery, Directory, Envelope, Health, LinkId,
     PutError, Routes, SendError, Unavailable,

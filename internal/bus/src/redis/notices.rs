@@ -4,9 +4,9 @@
 
 use messages::{NodeId, TunnelId};
 
-use super::Shared;
 use super::own::Loser;
 use super::publisher::publish_command;
+use super::shared::Shared;
 use super::wire::Notice;
 use crate::{Delivery, LinkId};
 

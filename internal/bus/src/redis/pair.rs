@@ -12,15 +12,17 @@
 //! The same messages carry the budget: how many bytes a node may have under way to another that has not consumed them
 //! yet. All budgets towards one node sum to [`TOTAL_BUDGET`], below what makes Redis drop a slow subscriber.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::time::Duration;
 
-use messages::{NodeId, Tag};
+use messages::NodeId;
 use tokio::time::Instant;
 
+use self::queue::Queue;
 use super::timing::Timing;
-use super::wire::{self, Header};
-use crate::{Content, Envelope, MAX_ENVELOPE, SendError};
+use super::wire::Header;
+use crate::{Envelope, SendError};
 
 /// How many bytes all others together may have under way to one node. Redis' default output limit for a subscriber is
 /// 8 MiB for 60 s (32 MiB at once); the rest is for notices and for budgets that are just being divided anew.
@@ -32,18 +34,8 @@ const FIRST_BUDGET: u64 = 256 * 1024;
 /// The smallest budget. With more than 96 busy peers the sum exceeds [`TOTAL_BUDGET`].
 const LEAST_BUDGET: u64 = 64 * 1024;
 
-/// How many bytes one batch may have, unless a single envelope has more. Large enough that the cost of a message does
-/// not show, small enough that a small envelope does not wait long behind it.
-const MAX_BATCH: usize = 256 * 1024;
-
-/// How many bytes may wait for one node. Beyond, only what keeps exchanges going or ends them is queued.
-const MAX_QUEUED: usize = 32 * 1024 * 1024;
-
-/// How many bytes of those may wait beyond.
-const RESERVED: usize = 1024 * 1024;
-
-/// How many envelopes may wait for one node: some 200 bytes each, beside their payloads.
-const MAX_COUNT: usize = 128 * 1024;
+/// How often a new term is told. A node that does not hear of it by then is gone, or learns of it when it speaks.
+const GREETINGS: u8 = 10;
 
 /// After so much silence a pair that still shares an exchange is probed less often.
 const QUIET: Duration = Duration::from_mins(10);
@@ -76,8 +68,7 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct Pair {
     term: u64,
-    queue: VecDeque<Envelope>,
-    queued: usize,
+    queue: Queue,
     sent: u64,
     sent_bytes: u64,
     /// Of the bytes sent, how many the other has consumed.
@@ -96,6 +87,9 @@ pub(super) struct Pair {
     unanswered: u8,
     /// Until when the node is taken to be gone.
     gone_until: Option<Instant>,
+    /// How often the other is still to be told of a term that this node began, unless it shows that it knows: else it
+    /// would learn of it only by losing what it sends next.
+    greetings: u8,
     due: Due,
     /// On the publisher's list.
     scheduled: bool,
@@ -114,8 +108,7 @@ impl Pair {
     pub(super) fn new() -> Self {
         Self {
             term: 0,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Queue::default(),
             sent: 0,
             sent_bytes: 0,
             peer_consumed: 0,
@@ -130,6 +123,7 @@ impl Pair {
             last_probe: None,
             unanswered: 0,
             gone_until: None,
+            greetings: 0,
             due: Due::default(),
             scheduled: false,
         }
@@ -140,20 +134,10 @@ impl Pair {
         if self.is_gone(now) {
             return Err(SendError::NoSuchNode);
         }
-        let cost = wire::cost(&envelope);
-        let room = match is_control(&envelope.content) {
-            true => MAX_QUEUED + RESERVED,
-            false => MAX_QUEUED,
-        };
-        let too_large = cost > MAX_ENVELOPE + wire::LENGTH_LEN;
-        if too_large || self.queued + cost > room || self.queue.len() >= MAX_COUNT {
-            return Err(SendError::Full);
-        }
+        self.queue.push(envelope)?;
         self.gone_until = None;
         self.used = true;
         self.last_traffic = Some(now);
-        self.queued += cost;
-        self.queue.push_back(envelope);
         Ok(())
     }
 
@@ -191,37 +175,18 @@ impl Pair {
     }
 
     fn next_batch(&mut self) -> Vec<Envelope> {
-        let mut room = self.room();
-        let under_way = self.sent_bytes > self.peer_consumed;
-        let mut batch = Vec::new();
-        while let Some(next) = self.queue.front() {
-            let cost = wire::cost(next);
-            // What is larger than the whole budget goes alone, when nothing else is under way.
-            let alone = batch.is_empty() && !under_way;
-            if cost > room && !alone {
-                break;
-            }
-            room = room.saturating_sub(cost);
-            self.queued -= cost;
-            self.sent_bytes += cost as u64;
-            batch.extend(self.queue.pop_front());
-        }
+        let (batch, bytes) = self.queue.next_batch(self.under_way(), self.peer_budget);
+        self.sent_bytes += bytes;
         batch
     }
 
-    fn room(&self) -> usize {
-        let under_way = self.sent_bytes - self.peer_consumed;
-        let budget = self.peer_budget.saturating_sub(under_way);
-        usize::try_from(budget).map_or(MAX_BATCH, |budget| budget.min(MAX_BATCH))
+    fn under_way(&self) -> u64 {
+        self.sent_bytes - self.peer_consumed
     }
 
     /// Whether [`next_message`](Self::next_message) would say something.
     fn is_ready(&self) -> bool {
-        let fits = || {
-            let next = self.queue.front();
-            let under_way = self.sent_bytes > self.peer_consumed;
-            next.is_some_and(|next| !under_way || wire::cost(next) <= self.room())
-        };
+        let fits = || self.queue.fits(self.under_way(), self.peer_budget);
         self.due.word || self.due.probe || fits() || (self.due.leaving && self.queue.is_empty())
     }
 
@@ -266,13 +231,13 @@ impl Pair {
         let expected = self.received + u64::from(header.batch);
         let nonsense = header.received > self.sent || header.consumed > self.sent_bytes;
         if header.number != expected || nonsense {
-            let gap = self.begin(header.term + 1);
-            self.due.word = true;
+            let gap = self.begin_own();
             return Received {
                 report: report.or(gap),
                 deliver: false,
             };
         }
+        self.greetings = 0;
         self.peer_consumed = self.peer_consumed.max(header.consumed);
         self.peer_budget = header.budget;
         if header.probe {
@@ -310,28 +275,36 @@ impl Pair {
 
     /// A batch held what is no envelope.
     pub(super) fn spoiled(&mut self) -> Option<Report> {
-        let report = self.begin(self.term + 1);
-        self.due.word = true;
-        report
+        self.begin_own()
     }
 
     /// This node was cut off from the bus: nothing that was under way can be relied on.
     pub(super) fn cut(&mut self) -> Option<Report> {
+        if !self.used {
+            // A term in which nothing happened here goes on: the other's numbers show whether anything was lost.
+            return None;
+        }
         let leaving = self.due.leaving;
-        let report = self.begin(self.term + 1);
-        // To be said when the bus is there again.
-        self.due.word = report.is_some();
+        let report = self.begin_own();
         self.due.leaving = leaving;
         report
     }
 
     /// To be called some times in each interval of probes.
     pub(super) fn tick(&mut self, timing: &Timing, now: Instant) -> Option<Report> {
-        if !self.used || self.is_gone(now) {
+        if self.is_gone(now) {
             return None;
         }
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now - then);
         let since_probe = since(self.last_probe);
+        if !self.used {
+            if self.greetings > 0 && since_probe >= timing.probe {
+                self.greetings -= 1;
+                self.due.probe = true;
+                self.last_probe = Some(now);
+            }
+            return None;
+        }
         if self.unanswered >= 2 {
             let is_late = since_probe >= timing.probe / 2;
             return if is_late {
@@ -379,9 +352,21 @@ impl Pair {
     }
 
     fn lose(&mut self, until: Instant) -> Option<Report> {
-        let was_used = self.begin(self.term + 1).is_some();
+        let was_used = self.used;
+        if was_used {
+            self.begin_own();
+            self.due.word = false;
+        }
         self.gone_until = Some(until);
         was_used.then_some(Report::Lost)
+    }
+
+    /// Begins a term that the other does not know of.
+    fn begin_own(&mut self) -> Option<Report> {
+        let report = self.begin(self.term + 1);
+        self.due.word = true;
+        self.greetings = GREETINGS;
+        report
     }
 
     /// Begins a term, which ends every exchange of the pair: a gap, if there can be any.
@@ -401,17 +386,6 @@ impl Pair {
 /// The share of the budget for each of so many senders.
 pub(super) fn share(senders: usize) -> u64 {
     TOTAL_BUDGET / u64::try_from(senders).unwrap_or(u64::MAX).max(1)
-}
-
-/// Whether it keeps exchanges going, or ends them, rather than filling them. A link knows the same distinction.
-fn is_control(content: &Content) -> bool {
-    match content {
-        Content::Accepted | Content::Nack(_) => true,
-        Content::Open { .. } => false,
-        Content::ToAgent { frame, .. } | Content::ToVisitor(frame) => {
-            Tag::from_u8(frame.tag).is_some_and(Tag::is_control)
-        }
-    }
 }
 
 #[cfg(test)]

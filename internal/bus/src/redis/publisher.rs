@@ -11,10 +11,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, poll};
 use redis::{Cmd, RedisResult, RedisWrite, Value};
 
-use super::Shared;
 use super::error::StoreError;
 use super::pairs::Peer;
 use super::session::Session;
+use super::shared::Shared;
 use super::wire::{self, Header};
 use crate::Envelope;
 

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use redis::{PushInfo, PushKind, Value};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::Shared;
 use super::dial::{Dialer, Owner};
 use super::error::StoreError;
 use super::own::Withdrawal;
 use super::publisher::{publish, publish_command};
 use super::session::{Ending, Session};
+use super::shared::Shared;
 use super::wire::{self, Message};
 
 /// How long connecting may take in all, questions to sentinels included.

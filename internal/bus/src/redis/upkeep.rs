@@ -3,12 +3,12 @@
 use redis::Value;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::error::StoreError;
 use super::leases::{self, Lease};
 use super::names;
 use super::scripts::{Claim, Verdict, text};
 use super::session::Session;
+use super::shared::Shared;
 use super::wire::Notice;
 use crate::{Announcement, Unavailable};
 
