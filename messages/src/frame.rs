@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
 
 use crate::credit;
@@ -155,11 +155,13 @@ impl Frame {
         let Some([tag, flags, a, b, c, d]) = message.first_chunk::<HEADER_LEN>().copied() else {
             return Err(FrameError::Short);
         };
+        // Not `split_off`: two owners of one buffer need a counter, memory of its own for each small frame.
+        message.advance(HEADER_LEN);
         let frame = Self {
             tag,
             flags: Flags(flags),
             stream: StreamId(u32::from_be_bytes([a, b, c, d])),
-            payload: message.split_off(HEADER_LEN),
+            payload: message,
         };
         let len = frame.payload.len();
         let max = frame.tag().map_or(MAX_HEAD_PAYLOAD, Tag::max_payload);

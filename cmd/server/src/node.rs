@@ -83,10 +83,11 @@ impl Node {
         }
     }
 
-    /// Leaves: not ready; new visitors are served for `delay` still, then `stop_accepting` is cancelled; agents are told
-    /// to go and what is in flight ends; then the bus. Returns how much was left at the deadline and cut.
+    /// Leaves: not ready, and agents are asked to move; new visitors are served for `delay` still, over the bus once their
+    /// agents have moved; then `stop_accepting` is cancelled and what is in flight ends; then the bus. Returns how much
+    /// was left at the deadline and cut.
     ///
-    /// The agents stay through the delay: in a fleet of one there is no other node that could serve their tunnels.
+    /// Agents keep their links until they have others: in a fleet of one there is no node to move to.
     pub(crate) async fn leave(
         &self,
         delay: Duration,
@@ -96,7 +97,7 @@ impl Node {
         self.leaving.cancel();
         self.edge.leave();
         tracing::info!(delay_ms = delay.as_millis(), "draining: not ready any more");
-        sleep(delay).await;
+        tokio::join!(sleep(delay), self.uplink.prepare_to_leave());
         stop_accepting.cancel();
         let (links, visitors) =
             tokio::join!(self.uplink.drain(deadline), self.edge.drain(deadline));

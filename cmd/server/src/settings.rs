@@ -246,7 +246,21 @@ impl Settings {
                 head_timeout_ms: milliseconds(exchanges.head_timeout.0),
                 ..messages::LinkLimits::default()
             },
-            ..uplink::Config::new(self.domain.as_str())
+            ..self.fleet_terms()
+        }
+    }
+
+    /// What is asked of agents because there are other nodes, or are none.
+    fn fleet_terms(&self) -> uplink::Config {
+        let alone = uplink::Config::new(self.domain.as_str());
+        if self.bus.is_memory() {
+            return alone;
+        }
+        uplink::Config {
+            links_per_agent: 2,
+            // Late enough for the slowest of them to have begun, and to be let in elsewhere.
+            drain_move: alone.drain_spread + Duration::from_secs(5),
+            ..alone
         }
     }
 }

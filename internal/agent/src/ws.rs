@@ -60,6 +60,6 @@ fn outcome(ended: Spliced) -> Outcome {
             ResetCode::BadResponse,
             "the target's WebSocket was lost",
         )),
-        Spliced::BySocket(_) | Spliced::ByPeer(_) => Outcome::Answered,
+        Spliced::BySocket(_) | Spliced::ByPeer(_) | Spliced::Parted => Outcome::Answered,
     }
 }

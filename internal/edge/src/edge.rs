@@ -49,6 +49,9 @@ pub struct Edge {
     pub(crate) closing: CancellationToken,
     /// Set while draining: responses say `Connection: close`.
     pub(crate) leaving: CancellationToken,
+    /// Set when nobody new comes in any more: WebSockets, which would not end by
+    /// themselves, are told to come back elsewhere.
+    pub(crate) parting: CancellationToken,
 }
 
 impl fmt::Debug for Edge {
@@ -81,6 +84,7 @@ impl Edge {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             leaving: CancellationToken::new(),
+            parting: CancellationToken::new(),
         })
     }
 
@@ -95,9 +99,11 @@ impl Edge {
         self.leaving.cancel();
     }
 
-    /// Waits for the connections under way, after the listeners' shutdown, until
-    /// `deadline`; how many were still open then.
+    /// Sends WebSockets away with 1001, and waits for the connections under way,
+    /// after the listeners' shutdown, until `deadline`; how many were still open
+    /// then.
     pub async fn drain(&self, deadline: Instant) -> usize {
+        self.parting.cancel();
         self.tasks.close();
         let ended = timeout_at(deadline, self.tasks.wait()).await;
         let open = if ended.is_ok() { 0 } else { self.tasks.len() };

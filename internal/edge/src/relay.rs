@@ -56,7 +56,8 @@ pub(crate) enum Opener<'a> {
 
 impl Relay<'_> {
     /// Runs the exchange up to the response head. A request that may be
-    /// repeated is, once, when the link was lost before any answer.
+    /// repeated is, once, over another link, when the first was lost before any
+    /// answer.
     pub(crate) async fn run(&self, outgoing: Outgoing) -> Result<Response<Body>, Failure> {
         let Outgoing {
             mut head,
@@ -64,17 +65,14 @@ impl Relay<'_> {
             kind,
         } = outgoing;
         let (inline, whole) = self.inline(&mut body, kind).await?;
-        let repeatable = kind == BodyKind::None && head.method.is_idempotent();
-        let (sender, receiver) = self
-            .offer(
-                &head,
-                &Opener::Http {
-                    inline: &inline,
-                    whole,
-                    kind,
-                },
-            )
-            .await?;
+        let opener = Opener::Http {
+            inline: &inline,
+            whole,
+            kind,
+        };
+        let mut offers = Offers::default();
+        let (sender, receiver) = self.offer(&mut offers, &head, &opener).await?;
+        let taken = offers.taken;
         let upload = (!whole).then(|| {
             let (cut, sent, expected) = (
                 receiver.cut_signal(),
@@ -90,22 +88,29 @@ impl Relay<'_> {
             }
             .start(self.edge)
         });
+        let repeatable = kind == BodyKind::None && head.method.is_idempotent();
         match self.response(receiver, upload).await {
             Err(Failure::LinkLost) if repeatable => {
+                offers.lost(self.edge, self.tunnel, taken);
                 head.attempt += 1;
-                let (_sender, receiver) = self
-                    .offer(
-                        &head,
-                        &Opener::Http {
-                            inline: &inline,
-                            whole,
-                            kind,
-                        },
-                    )
-                    .await?;
-                self.response(receiver, None).await
+                self.repeat(&mut offers, &head, &opener).await
             }
             answered => answered,
+        }
+    }
+
+    /// The second and last attempt of a request.
+    async fn repeat(
+        &self,
+        offers: &mut Offers,
+        head: &RequestHead,
+        opener: &Opener<'_>,
+    ) -> Result<Response<Body>, Failure> {
+        match self.offer(offers, head, opener).await {
+            Ok((_sender, receiver)) => self.response(receiver, None).await,
+            // There is no other link: what happened is that the only one was lost.
+            Err(Failure::TunnelOffline) => Err(Failure::LinkLost),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -130,10 +135,10 @@ impl Relay<'_> {
     /// has been acted on before that, whatever the method.
     pub(crate) async fn offer(
         &self,
+        offers: &mut Offers,
         head: &RequestHead,
         opener: &Opener<'_>,
     ) -> Result<(Sender, Receiver), Failure> {
-        let mut offers = Offers::default();
         let limit = self.edge.config.head_timeout;
         loop {
             let route = offers.next(self.edge, self.tunnel).await?;
@@ -151,9 +156,12 @@ impl Relay<'_> {
                 Ok(Delivery::Refused(nack)) => {
                     // Nobody has it, so nobody would acknowledge its reset.
                     port.cut(Reset::new(ResetCode::Busy, "not taken by this link"));
-                    offers.refused(line.route.link, nack);
+                    offers.refused(self.edge, self.tunnel, line.route.link, nack);
                 }
-                Ok(Delivery::Accepted | Delivery::Pending) => return Ok((sender, receiver)),
+                Ok(Delivery::Accepted | Delivery::Pending) => {
+                    offers.taken = line.route.link;
+                    return Ok((sender, receiver));
+                }
                 Err(_) => return Err(Failure::TargetTimeout(limit)),
             }
         }

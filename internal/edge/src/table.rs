@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bus::{Bus, Content, Envelope, ExchangeId, Nack, Route};
+use bus::{Bus, Content, Envelope, ExchangeId, LinkId, Nack, Route};
 use exchange::{Outlet, Port};
 use foldhash::HashMap;
 use messages::{Frame, NodeId, Reset, ResetCode, Tag, TunnelId};
@@ -22,6 +22,8 @@ const SHARDS: usize = 16;
 pub(crate) struct Table {
     next: AtomicU64,
     shards: [Mutex<HashMap<u64, Arc<Entry>>>; SHARDS],
+    /// Exchanges by link, for links that have any.
+    loads: [Mutex<HashMap<LinkId, usize>>; SHARDS],
 }
 
 /// One exchange: where frames go in, and the line they came over.
@@ -36,6 +38,7 @@ impl Default for Table {
         Self {
             next: AtomicU64::new(1),
             shards: Default::default(),
+            loads: Default::default(),
         }
     }
 }
@@ -51,12 +54,21 @@ impl Table {
     }
 
     pub(crate) fn insert(&self, port: Port, line: Arc<Line>) {
+        *self
+            .load(line.route.link)
+            .entry(line.route.link)
+            .or_default() += 1;
         self.shard(line.exchange)
             .insert(line.exchange.0, Arc::new(Entry { port, line }));
     }
 
     pub(crate) fn get(&self, id: ExchangeId) -> Option<Arc<Entry>> {
         self.shard(id).get(&id.0).cloned()
+    }
+
+    /// Exchanges that this node has under way over a link.
+    pub(crate) fn in_flight(&self, link: LinkId) -> usize {
+        self.load(link).get(&link).copied().unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,9 +101,24 @@ impl Table {
     }
 
     fn remove(&self, id: ExchangeId) {
-        let removed = self.shard(id).remove(&id.0);
         // Dropped without the lock: a port's last handle may do work.
-        drop(removed);
+        let removed = self.shard(id).remove(&id.0);
+        if let Some(entry) = removed {
+            self.unload(entry.line.route.link);
+        }
+    }
+
+    fn unload(&self, link: LinkId) {
+        let mut loads = self.load(link);
+        match loads.get_mut(&link) {
+            Some(load) if *load > 1 => *load -= 1,
+            _ => drop(loads.remove(&link)),
+        }
+    }
+
+    fn load(&self, link: LinkId) -> MutexGuard<'_, HashMap<LinkId, usize>> {
+        let index = usize::try_from(link.0 % SHARDS as u64).unwrap_or_default();
+        lock(&self.loads[index])
     }
 
     fn shard(&self, id: ExchangeId) -> MutexGuard<'_, HashMap<u64, Arc<Entry>>> {

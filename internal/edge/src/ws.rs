@@ -3,7 +3,7 @@
 
 use exchange::{
     Event, Receiver, Sender, hop,
-    socket::{Socket, derive_accept_key, splice},
+    socket::{Socket, derive_accept_key, splice_until},
 };
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -29,6 +29,7 @@ use crate::{
     host::Addressed,
     relay::{Opener, Relay},
     request,
+    route::Offers,
 };
 
 /// True for a request that asks for a WebSocket: an Upgrade on HTTP/1.1 (RFC
@@ -62,7 +63,9 @@ pub(crate) async fn relay(
     let upgrade = on(&mut request);
     let head = prepare(relay, request, addressed, id)?;
     let offered = head.headers.clone();
-    let (sender, mut receiver) = relay.offer(&head, &Opener::Socket).await?;
+    let (sender, mut receiver) = relay
+        .offer(&mut Offers::default(), &head, &Opener::Socket)
+        .await?;
     let limit = relay.edge.config.head_timeout;
     let answer = timeout(limit, answer(&mut receiver)).await.map_err(|_| {
         receiver.abort(ResetCode::TimedOut, "no answer to the upgrade in time");
@@ -209,14 +212,16 @@ fn start(relay: &Relay<'_>, upgrade: OnUpgrade, sender: Sender, receiver: Receiv
     // The connection is in use for as long as the socket lives.
     let busy = relay.connection.state.begin();
     let max = relay.edge.config.max_body;
-    let leaving = relay.edge.closing.clone();
+    let closing = relay.edge.closing.clone();
+    let parting = relay.edge.parting.clone();
     relay.edge.tasks.spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
                 let socket = Socket::server(TokioIo::new(upgraded), max).await;
+                let ended = splice_until(socket, sender, receiver, parting.cancelled_owned());
                 tokio::select! {
-                    ended = splice(socket, sender, receiver) => tracing::debug!(?ended, "a WebSocket ended"),
-                    () = leaving.cancelled() => {}
+                    ended = ended => tracing::debug!(?ended, "a WebSocket ended"),
+                    () = closing.cancelled() => {}
                 }
             }
             Err(error) => tracing::debug!(%error, "a visitor left during the upgrade"),

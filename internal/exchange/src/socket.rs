@@ -8,7 +8,7 @@
 
 mod library;
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
@@ -73,11 +73,27 @@ pub enum Spliced {
     ByPeer(Teardown),
     /// The way between them was lost.
     Cut(Reset),
+    /// This node is going: both sides were told 1001 (RFC 6455, 7.4.1).
+    Parted,
 }
 
 /// Carries messages both ways until either side ends, and passes the end on.
 /// Not cancel safe; dropping the future cuts both sides.
-pub async fn splice<S>(socket: S, mut sender: Sender, mut receiver: Receiver) -> Spliced
+pub async fn splice<S>(socket: S, sender: Sender, receiver: Receiver) -> Spliced
+where
+    S: Stream<Item = Result<Said, SocketError>> + Sink<Said, Error = SocketError> + Unpin,
+{
+    splice_until(socket, sender, receiver, pending()).await
+}
+
+/// [`splice`], or until `parting`: then both sides are sent elsewhere.
+/// Not cancel safe; dropping the future cuts both sides.
+pub async fn splice_until<S>(
+    socket: S,
+    mut sender: Sender,
+    mut receiver: Receiver,
+    parting: impl Future<Output = ()>,
+) -> Spliced
 where
     S: Stream<Item = Result<Said, SocketError>> + Sink<Said, Error = SocketError> + Unpin,
 {
@@ -85,6 +101,7 @@ where
     let ended = tokio::select! {
         ended = read(&mut inp, &mut sender) => ended,
         ended = write(&mut out, &mut receiver) => ended,
+        () = parting => Spliced::Parted,
     };
     match &ended {
         Spliced::BySocket(teardown) => {
@@ -97,6 +114,15 @@ where
             close(&mut out, &mut inp, answer(teardown)).await;
         }
         Spliced::Cut(reset) => close(&mut out, &mut inp, Some(cut(reset))).await,
+        Spliced::Parted => {
+            let going = Teardown::Close {
+                code: Some(1001),
+                reason: "the server is going down".to_owned(),
+            };
+            sender.teardown(&going);
+            receiver.satisfied();
+            close(&mut out, &mut inp, answer(&going)).await;
+        }
     }
     ended
 }

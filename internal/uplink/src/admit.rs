@@ -200,7 +200,7 @@ fn granted(uplink: &Uplink, registration: &VerifiedRegistration, generation: u64
         hostname,
         node,
         generation,
-        links: 1,
+        links: config.links_per_agent,
         limits: config.limits.clone(),
     }
 }

@@ -37,8 +37,13 @@ pub struct Config {
     pub messages_per_second: Option<Rate>,
     /// KiB a link may send. `None`: not limited.
     pub kib_per_second: Option<Rate>,
+    /// Links an agent is asked to hold, to different nodes.
+    pub links_per_agent: u32,
     /// In a drain, the time over which agents spread their coming back.
     pub drain_spread: Duration,
+    /// In a drain, how long agents that were told to move have for it before
+    /// their links take no more. Zero where there is nowhere to move to.
+    pub drain_move: Duration,
     /// What agents are told of the limits; `max_streams` and the two liveness
     /// fields are filled in from above.
     pub limits: LinkLimits,
@@ -67,7 +72,9 @@ impl Config {
             // Twice what one core forwards: a fuse, not a tariff.
             messages_per_second: Rate::new(200_000, 200_000),
             kib_per_second: Rate::new(4 << 20, 4 << 20),
+            links_per_agent: 1,
             drain_spread: Duration::from_secs(5),
+            drain_move: Duration::ZERO,
             limits: LinkLimits::default(),
         }
     }

@@ -241,6 +241,14 @@ impl Link {
 
     // ---- the end
 
+    /// Tells the agent to go elsewhere while it can still be served here.
+    pub(crate) fn notify(&self, leaving: &Disconnect) {
+        if self.outbox.push(leaving.encode()) == Err(PushError::Full) {
+            // It does not read; the end of the drain finds it.
+            tracing::debug!(tunnel = %self.tunnel, "an agent could not be told to move");
+        }
+    }
+
     /// Lets what is open end, begins nothing, then closes with these last words.
     pub(crate) fn leave(&self, disconnect: Disconnect) {
         self.change(|state| {

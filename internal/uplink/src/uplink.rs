@@ -36,6 +36,9 @@ use crate::{
 /// for the last words, a withdrawal needs a moment.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long the directory is waited for when it is told that the node leaves.
+const TELLING: Duration = Duration::from_secs(2);
+
 /// Admits agents and holds their links. Shared by all workers of a node.
 pub struct Uplink {
     pub(crate) config: Config,
@@ -230,24 +233,41 @@ impl Uplink {
 
     // ---- the end
 
-    /// Leaves in order: marks the own routes as draining, admits nobody any more,
-    /// begins no exchange, and sends each agent away as soon as its exchanges
+    /// Tells everybody that this node is going: marks the own routes as draining,
+    /// admits nobody any more, and asks the agents to move. Their links go on
+    /// serving. Again, it does nothing.
+    ///
+    /// Cancel safe: dropped, only the directory may not have been told.
+    pub async fn prepare_to_leave(&self) {
+        if self.draining.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let moving = self.farewell(DisconnectCode::Draining);
+        for link in self.registry.all() {
+            link.notify(&moving);
+        }
+        let told = timeout(TELLING, self.directory.mark_draining()).await;
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::warn!("the directory could not be told that this node is leaving");
+        }
+    }
+
+    /// Leaves in order: prepares to, gives the agents their time to move, begins
+    /// no exchange then, and sends each agent away as soon as its exchanges
     /// have ended; what is left at `deadline` is cut. Returns how many exchanges
     /// that were, two seconds after the deadline at the latest.
     ///
     /// Cancel safe: dropped, the uplink goes on leaving, without the cut.
     pub async fn drain(&self, deadline: Instant) -> usize {
-        self.draining.store(true, Ordering::SeqCst);
-        if !matches!(
-            timeout_at(deadline, self.directory.mark_draining()).await,
-            Ok(Ok(()))
-        ) {
-            tracing::warn!("the directory could not be told that this node is leaving");
+        self.prepare_to_leave().await;
+        self.tasks.close();
+        let moved = deadline.min(Instant::now() + self.config.drain_move);
+        if timeout_at(moved, self.tasks.wait()).await.is_ok() {
+            return 0;
         }
         for link in self.registry.all() {
             link.leave(self.farewell(DisconnectCode::Draining));
         }
-        self.tasks.close();
         if timeout_at(deadline, self.tasks.wait()).await.is_ok() {
             return 0;
         }

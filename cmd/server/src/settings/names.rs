@@ -185,6 +185,11 @@ impl BusUrl {
         Self("memory".to_owned())
     }
 
+    /// A fleet of one.
+    pub(crate) fn is_memory(&self) -> bool {
+        self.0.starts_with("memory")
+    }
+
     /// The URL with whatever secret is in it: for the bus alone.
     pub(crate) fn expose(&self) -> &str {
         &self.0

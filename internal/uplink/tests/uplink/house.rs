@@ -68,6 +68,14 @@ impl House {
         Self::with(Config::new(DOMAIN))
     }
 
+    /// A node of a fleet, whose agents have so long to go to another.
+    pub(crate) fn moving_within(drain_move: Duration) -> Self {
+        Self::with(Config {
+            drain_move,
+            ..Config::new(DOMAIN)
+        })
+    }
+
     pub(crate) fn with(config: Config) -> Self {
         let (edge, told) = mpsc::channel(4096);
         let hall = Arc::new(Hall {
@@ -256,6 +264,14 @@ impl Agent {
         match self.hear_message().await {
             (stream, Message::Reset(reset)) => (stream, reset.code),
             (_, other) => panic!("a reset is due, not {other:?}"),
+        }
+    }
+
+    /// The wish that the agent move, after which the link goes on.
+    pub(crate) async fn hear_notice(&mut self) -> Disconnect {
+        match self.hear_message().await {
+            (_, Message::Disconnect(notice)) => notice,
+            (_, other) => panic!("a Disconnect is due, not {other:?}"),
         }
     }
 
