@@ -113,12 +113,11 @@ impl Dialer {
         let ending = Arc::clone(&owner.ending);
         let closed = format!("the connection to {address} was closed");
         let driver = Box::pin(driver);
-        owner.tasks.spawn(async move {
-            tokio::select! {
-                () = driver => ending.end(&closed),
-                () = ending.ended() => {}
-            }
+        let driving = owner.tasks.spawn(async move {
+            driver.await;
+            ending.end(&closed);
         });
+        owner.ending.takes_along(driving.abort_handle());
         Ok(connection)
     }
 

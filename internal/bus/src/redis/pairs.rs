@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
 use messages::NodeId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -34,7 +35,8 @@ impl Peer {
 }
 
 pub(super) struct Pairs {
-    peers: RwLock<HashMap<NodeId, Arc<Peer>>>,
+    /// Looked up with each envelope and each batch; node ids are no visitor's to choose.
+    peers: RwLock<HashMap<NodeId, Arc<Peer>, RandomState>>,
     /// Those with something to say, each at most once.
     ready: Mutex<VecDeque<Arc<Peer>>>,
     /// Rung when `ready` is no longer empty.

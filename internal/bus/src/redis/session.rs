@@ -4,15 +4,17 @@
 //! server turns out to be no master any more or a slot has moved, the whole session ends and the supervisor begins
 //! another, asking anew where to connect.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, Value};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::error::StoreError;
+use super::locked;
 use super::names;
 use super::scripts::{self, Loaded};
 
@@ -37,11 +39,13 @@ pub(super) struct Session {
     ending: Arc<Ending>,
 }
 
-/// How a session ends, once and for a reason.
+/// How a session ends, once and for a reason, and its tasks with it.
 #[derive(Default)]
 pub(super) struct Ending {
     ended: CancellationToken,
     why: OnceLock<String>,
+    /// Aborted rather than each waiting for `ended`, which would be looked at with every message.
+    tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl Ending {
@@ -49,6 +53,15 @@ impl Ending {
     pub(super) fn end(&self, why: &str) {
         if self.why.set(why.to_owned()).is_ok() {
             self.ended.cancel();
+        }
+        locked(&self.tasks).drain(..).for_each(|task| task.abort());
+    }
+
+    /// Makes a task end with the session.
+    pub(super) fn takes_along(&self, task: AbortHandle) {
+        locked(&self.tasks).push(task);
+        if self.ended.is_cancelled() {
+            locked(&self.tasks).drain(..).for_each(|task| task.abort());
         }
     }
 

@@ -351,3 +351,40 @@ async fn a_node_that_starts_during_an_outage_joins_when_it_is_over() {
     let b = Actor::join(&server.url(), 2).await;
     b.finds(tunnel(1), &[(&a, 1)]).await;
 }
+
+/// Word for word those that operators are told to give.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_of_the_docs_are_enough() {
+    let docs = include_str!("../../../../docs/bus.md");
+    let mut rights = docs
+        .lines()
+        .skip_while(|line| !line.contains("user adit on"));
+    let rights: Vec<&str> = rights.by_ref().take(2).collect();
+    let rights = rights.join(" ").replace(">PASSWORD", ">secret");
+    let rights = rights
+        .trim()
+        .strip_prefix("user")
+        .expect("it is there")
+        .to_owned();
+    let server = Server::start(&[]).await;
+    assert_eq!(server.run(&format!("ACL SETUSER{rights}")).await, "+OK\r\n");
+    server.run("ACL SETUSER default off").await;
+    let url = format!("redis://adit:secret@127.0.0.1:{}", server.port);
+    let (a, b) = (Actor::join(&url, 1).await, Actor::join(&url, 2).await);
+    a.is_up().await;
+    a.holds(&claim(tunnel(1), 1, 1)).await;
+    b.finds(tunnel(1), &[(&a, 1)]).await;
+    b.holds(&claim(tunnel(1), 2, 2)).await;
+    a.talks_with(&b).await;
+    let directory = &a.node.directory;
+    let minute = Duration::from_mins(1);
+    directory
+        .put("k", vec![1].into(), minute)
+        .await
+        .expect("it may");
+    let taken = b.node.directory.take("k").await;
+    assert_eq!(taken, Ok(Some(vec![1].into())));
+    b.node.leave().await;
+    a.gets(&Delivery::Lost(b.id)).await;
+    a.finds(tunnel(1), &[]).await;
+}
