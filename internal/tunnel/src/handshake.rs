@@ -13,6 +13,7 @@
 //! real one refuses. Between proof and answer the server decides about admission: [`Claimant`] is that moment, as a
 //! type that must be answered.
 
+mod error;
 mod words;
 
 use std::fmt;
@@ -20,18 +21,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use identity::{
-    Claims, Expectation, MAX_LIFETIME, Mode, SecretKey, VerifiedRegistration, VerifyError,
-    random_bytes, sign_registration, verify_registration,
+    Claims, Expectation, MAX_LIFETIME, Mode, SecretKey, VerifiedRegistration, random_bytes,
+    sign_registration, verify_registration,
 };
 use messages::{
-    Frame, FrameError, Granted, Hello, LinkLimits, Message, NodeId, PROTOCOL_VERSION, RefusalCode,
-    Refused, RegistrationResponse,
+    Frame, Granted, Hello, LinkLimits, Message, NodeId, PROTOCOL_VERSION, Refused,
+    RegistrationResponse,
 };
 use tokio::time::Instant;
 
+use crate::Transport;
 use crate::text::printable;
-use crate::{Transport, TransportError};
 
+pub use error::{GreetError, RegisterError};
 pub use words::HandshakeError;
 use words::{hear, say};
 
@@ -66,20 +68,6 @@ impl fmt::Debug for ServerTerms<'_> {
             .field("domain", &self.domain)
             .finish_non_exhaustive()
     }
-}
-
-/// Why nobody was admitted. The agent has been told what it could be told.
-#[derive(Debug, thiserror::Error)]
-pub enum GreetError {
-    /// It did not answer, or not in the protocol.
-    #[error("no registration: {0}")]
-    Handshake(#[from] HandshakeError),
-    /// It answered and proved nothing.
-    #[error("registration refused: {0}")]
-    Unproven(#[from] VerifyError),
-    /// It speaks no version that is spoken here.
-    #[error("registration refused: the agent speaks versions {0:?}, not {PROTOCOL_VERSION}")]
-    Version(Vec<u8>),
 }
 
 /// Somebody who has proved a key and waits for an answer.
@@ -205,34 +193,6 @@ impl<T: Transport> Claimant<'_, T> {
     }
 }
 
-impl GreetError {
-    /// What the agent is told; nothing where nobody is listening.
-    fn refusal(&self) -> Option<Refused> {
-        let code = match self {
-            Self::Unproven(error) => error.refusal(),
-            Self::Version(_) => RefusalCode::UnsupportedVersion,
-            Self::Handshake(error) => match error {
-                HandshakeError::Frame(FrameError::TooLarge { .. })
-                | HandshakeError::Transport(TransportError::TooLarge { .. }) => {
-                    RefusalCode::TooLarge
-                }
-                HandshakeError::Frame(_)
-                | HandshakeError::Decode(_)
-                | HandshakeError::OutOfTurn => RefusalCode::BadRequest,
-                HandshakeError::TimedOut
-                | HandshakeError::Closed
-                | HandshakeError::Transport(_)
-                | HandshakeError::Disconnected(_) => return None,
-            },
-        };
-        Some(Refused {
-            code,
-            message: self.to_string(),
-            retry_after_ms: None,
-        })
-    }
-}
-
 // The agent's end.
 
 /// What an agent asks for.
@@ -258,42 +218,6 @@ pub struct Registration {
     pub timeout: Duration,
 }
 
-/// Why the agent has no tunnel.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// The server did not answer, or not in the protocol.
-    #[error("no registration: {0}")]
-    Handshake(#[from] HandshakeError),
-    /// No version in common.
-    #[error(
-        "the server speaks versions {0:?}, this agent {PROTOCOL_VERSION}; update the older of the two"
-    )]
-    Version(Vec<u8>),
-    /// The server publishes under another domain than the one pinned. Nothing was signed.
-    #[error(
-        "the server publishes under {got:?}, but {expected:?} is expected; this may not be your server"
-    )]
-    WrongDomain {
-        /// The pin.
-        expected: String,
-        /// What Hello says.
-        got: String,
-    },
-    /// The server said no.
-    #[error("the server refused: {} ({:?})", .0.message, .0.code.as_str())]
-    Refused(Refused),
-    /// The server said yes to something that is not this agent's.
-    #[error(
-        "the server granted {got:?}, but this key's name there is {own:?}; do not trust this server"
-    )]
-    ForeignGrant {
-        /// What this key and name come to under the server's domain.
-        own: String,
-        /// What was granted.
-        got: String,
-    },
-}
-
 /// Registers on a fresh transport. On success the transport is a link: [`drive`](crate::drive) it.
 ///
 /// # Errors
@@ -306,23 +230,75 @@ pub async fn register<T: Transport>(
     key: &SecretKey,
     wish: &Registration,
 ) -> Result<Granted, RegisterError> {
+    be_greeted(transport, wish).await?.register(key).await
+}
+
+/// A server that has said Hello. It knows nothing of this agent yet, and never will if the transport is dropped now: for
+/// an agent that wants to be somewhere else.
+#[derive(Debug)]
+#[must_use = "the server waits for `register`, or for the transport to be dropped"]
+pub struct Greeted<'a, T> {
+    transport: &'a mut T,
+    wish: &'a Registration,
+    hello: Hello,
+}
+
+/// Hears the Hello of a server on a fresh transport; nothing is said yet.
+///
+/// # Errors
+/// There was no Hello, or not of a server that this wish is for. Drop the transport.
+///
+/// # Cancel safety
+/// Not cancel safe: drop the transport with the future.
+pub async fn be_greeted<'a, T: Transport>(
+    transport: &'a mut T,
+    wish: &'a Registration,
+) -> Result<Greeted<'a, T>, RegisterError> {
     let Message::Hello(hello) = hear(transport, Instant::now() + wish.timeout).await? else {
         return Err(HandshakeError::OutOfTurn.into());
     };
     wish.check(&hello)?;
-    let jws = sign_registration(key, &wish.claims(&hello));
-    let deadline = Instant::now() + wish.timeout;
-    say(transport, Frame::registration_request(jws.into()), deadline).await?;
-    match hear(transport, deadline).await? {
-        Message::RegistrationResponse(RegistrationResponse::Granted(granted)) => {
-            wish.check_grant(key, &hello, &granted)?;
-            Ok(granted)
+    Ok(Greeted {
+        transport,
+        wish,
+        hello,
+    })
+}
+
+impl<T: Transport> Greeted<'_, T> {
+    /// The server process at the other end.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.hello.node
+    }
+
+    /// Signs and asks; the rest of [`register`].
+    ///
+    /// # Errors
+    /// See [`RegisterError`]. Drop the transport.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: drop the transport with the future.
+    pub async fn register(self, key: &SecretKey) -> Result<Granted, RegisterError> {
+        let Self {
+            transport,
+            wish,
+            hello,
+        } = self;
+        let jws = sign_registration(key, &wish.claims(&hello));
+        let deadline = Instant::now() + wish.timeout;
+        say(transport, Frame::registration_request(jws.into()), deadline).await?;
+        match hear(transport, deadline).await? {
+            Message::RegistrationResponse(RegistrationResponse::Granted(granted)) => {
+                wish.check_grant(key, &hello, &granted)?;
+                Ok(granted)
+            }
+            Message::RegistrationResponse(RegistrationResponse::Refused(mut refused)) => {
+                refused.message = printable(&refused.message);
+                Err(RegisterError::Refused(refused))
+            }
+            _ => Err(HandshakeError::OutOfTurn.into()),
         }
-        Message::RegistrationResponse(RegistrationResponse::Refused(mut refused)) => {
-            refused.message = printable(&refused.message);
-            Err(RegisterError::Refused(refused))
-        }
-        _ => Err(HandshakeError::OutOfTurn.into()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! write would otherwise answer with a deadlock. What frames *mean* is the [`FrameHandler`]'s business.
 
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -32,6 +33,13 @@ pub trait FrameHandler: Send {
     fn on_skipped(&mut self, tag: u8) {
         tracing::debug!(tag, "skipped a frame of an unknown kind");
     }
+
+    /// Told that the peer is going down: the first `Disconnect(draining)` of the link. Gives whether the link stays up
+    /// for what runs on it. If it does, the peer closes when it must, and any further Disconnect is the end. By default
+    /// this one is, as any other code always is.
+    fn on_draining(&mut self, _notice: &Disconnect) -> bool {
+        false
+    }
 }
 
 impl<H: FrameHandler + ?Sized> FrameHandler for &mut H {
@@ -41,6 +49,10 @@ impl<H: FrameHandler + ?Sized> FrameHandler for &mut H {
 
     fn on_skipped(&mut self, tag: u8) {
         (**self).on_skipped(tag);
+    }
+
+    fn on_draining(&mut self, notice: &Disconnect) -> bool {
+        (**self).on_draining(notice)
     }
 }
 
@@ -130,6 +142,8 @@ struct Link<T, H> {
     pong: Option<Frame>,
     ping: Option<Frame>,
     pings: u64,
+    /// Whether the peer has said that it is going down.
+    noticed: bool,
     unflushed: bool,
     /// The Disconnect to end with.
     last: Option<Frame>,
@@ -153,6 +167,7 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
             pong: None,
             ping: None,
             pings: 0,
+            noticed: false,
             unflushed: false,
             last: None,
             said_goodbye: false,
@@ -227,11 +242,21 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
             Message::Pong(_) => {}
             Message::Disconnect(mut disconnect) => {
                 disconnect.reason = printable(&disconnect.reason);
-                return Ok(Some(LinkEnd::Disconnected(disconnect)));
+                return Ok(self.judge(disconnect));
             }
             _ => return Err(LinkFault::Unexpected(tag)),
         }
         Ok(None)
+    }
+
+    /// Whether this Disconnect is the end, or the notice of a peer that still answers.
+    fn judge(&mut self, disconnect: Disconnect) -> Option<LinkEnd> {
+        let first = !mem::replace(&mut self.noticed, true);
+        let notice = first && disconnect.code == DisconnectCode::Draining;
+        if notice && self.handler.on_draining(&disconnect) {
+            return None;
+        }
+        Some(LinkEnd::Disconnected(disconnect))
     }
 
     /// Feeds everything that waits to the transport, then flushes once.

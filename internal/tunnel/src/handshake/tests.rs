@@ -6,7 +6,8 @@ mod time;
 use std::future::Future;
 
 use futures_util::{SinkExt, StreamExt};
-use messages::{Disconnect, DisconnectCode, Flags, StreamId, Tag};
+use identity::VerifyError;
+use messages::{Disconnect, DisconnectCode, Flags, RefusalCode, StreamId, Tag};
 
 use super::words::MAX_SKIPPED;
 use super::*;
@@ -152,6 +153,27 @@ async fn an_agent_that_proves_its_key_is_granted_its_own_name() {
         format!("{}.{DOMAIN}", key.public().label(Some("web")))
     );
     assert_eq!(granted.generation, 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_would_rather_be_elsewhere_leaves_after_hello_and_has_signed_nothing() {
+    let (mut server, mut agent) = pipe::pair();
+    let limits = LIMITS();
+    let (terms, wish) = (terms(&limits), wish());
+    let leave = async {
+        let node = be_greeted(&mut agent, &wish).await.unwrap().node();
+        drop(agent);
+        node
+    };
+    let (greeted, node) = tokio::join!(greet(&mut server, &terms), leave);
+    assert_eq!(node, NodeId([7; 16]));
+    assert!(
+        matches!(
+            greeted.unwrap_err(),
+            GreetError::Handshake(HandshakeError::Closed)
+        ),
+        "nothing was said"
+    );
 }
 
 #[tokio::test(start_paused = true)]

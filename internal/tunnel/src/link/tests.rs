@@ -12,7 +12,7 @@ use messages::{Flags, StreamId};
 use super::*;
 use crate::pipe::{self, Pipe};
 
-/// Records what it is given.
+/// Records what it is given, and stays for what runs when the peer goes down.
 struct Recorder {
     frames: mpsc::Sender<Frame>,
     skipped: mpsc::Sender<u8>,
@@ -48,6 +48,10 @@ impl FrameHandler for Recorder {
 
     fn on_skipped(&mut self, tag: u8) {
         self.skipped.send(tag).unwrap();
+    }
+
+    fn on_draining(&mut self, _notice: &Disconnect) -> bool {
+        true
     }
 }
 

@@ -77,6 +77,61 @@ async fn a_disconnect_from_the_peer_ends_the_link_with_its_reason() {
     assert_eq!(said, [], "nothing is said to somebody who has left");
 }
 
+fn draining() -> Frame {
+    Disconnect::new(DisconnectCode::Draining, "going down").encode()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_goes_on_after_the_notice_of_a_peer_that_is_going_down() {
+    let (end, said, seen) = play(&Outbox::default(), |mut peer| async move {
+        peer.send(draining()).await.unwrap();
+        peer.send(body(1, b"still here")).await.unwrap();
+        peer.send(Frame::ping([7; 8])).await.unwrap();
+        next(&mut peer).await
+    })
+    .await;
+    assert_eq!(said, Some(Message::Pong([7; 8])), "it is not left");
+    assert_eq!(seen.frames.try_iter().count(), 1);
+    assert!(matches!(end, LinkEnd::Closed), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_notice_any_disconnect_is_the_end() {
+    for second in [
+        draining(),
+        Disconnect::new(DisconnectCode::Replaced, "").encode(),
+    ] {
+        let (end, said, _) = play(&Outbox::default(), |mut peer| async move {
+            peer.send(draining()).await.unwrap();
+            peer.send(second).await.unwrap();
+            rest(&mut peer).await
+        })
+        .await;
+        assert!(matches!(end, LinkEnd::Disconnected(_)), "{end:?}");
+        assert_eq!(said, []);
+    }
+}
+
+/// What a link is held with that does not know how to move, such as a server's.
+struct Unmoved;
+
+impl FrameHandler for Unmoved {
+    fn on_frame(&mut self, _: Frame) -> Result<(), LinkFault> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_says_nothing_of_notices_ends_with_the_first() {
+    let (link, mut peer) = pipe::pair();
+    peer.send(draining()).await.unwrap();
+    let end = drive(link, Outbox::default(), Unmoved, Keepalive::default()).await;
+    assert!(
+        matches!(&end, LinkEnd::Disconnected(told) if told.code == DisconnectCode::Draining),
+        "{end:?}"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_breaks_the_protocol_is_told_and_cut_off() {
     let on_link =
