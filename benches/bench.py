@@ -60,18 +60,20 @@ class Bench:
         return self._asked[what]
 
     def run(self):
-        self.each("alone")
+        self.each("alone", self.peers)
         if any(case.when == "rounds" for case in self.cases):
             with self.stage.scene():
                 for turn in range(self.rounds):
                     say(f"round {turn + 1} of {self.rounds}")
                     self._asked.clear()
-                    self.each("rounds")
-        self.each("after")
+                    # Who comes first in one round comes last in the next.
+                    at = turn % len(self.peers)
+                    self.each("rounds", self.peers[at:] + self.peers[:at])
+        self.each("after", self.peers)
 
-    def each(self, when):
+    def each(self, when, peers):
         for case in self.cases:
-            for peer in self.peers:
+            for peer in peers:
                 if case.when == when and case.who(peer):
                     self.measure(case, peer)
 

@@ -40,6 +40,8 @@ class Loads:
     def __init__(self, stage, seconds):
         self.stage = stage
         self.seconds = seconds
+        # A load that hangs is one that failed. The longest without a time of its own moves gigabytes.
+        self.patience = 120 + 10 * seconds
         self.script = stage.write("wrk.lua", WRK_SCRIPT)
         self.started = 0
 
@@ -64,7 +66,7 @@ class Loads:
         return self.run(command, *place, *words)
 
     def run(self, *words):
-        out = subprocess.run([LOAD, *map(str, words)], capture_output=True, text=True, timeout=600)
+        out = subprocess.run([LOAD, *map(str, words)], capture_output=True, text=True, timeout=self.patience)
         if out.returncode != 0:
             raise RuntimeError(f"load {' '.join(map(str, words))}: {out.stderr.strip()[-500:]}")
         return json.loads(out.stdout)

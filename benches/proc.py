@@ -12,6 +12,8 @@ import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PR_SET_PDEATHSIG = 1
+# Seconds within which a program says what is waited for. Ten thousand links take the longest.
+PATIENCE = 120
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -21,34 +23,38 @@ class Program:
     def __init__(self, name, command, log, last_signal=signal.SIGKILL):
         self.name = name
         self.log = pathlib.Path(log)
-        with open(log, "wb") as err:
+        self.out = self.log.with_suffix(".out")
+        # Files, for a pipe that nobody reads would stop a program that logs each connection to it.
+        with open(self.out, "wb") as out, open(log, "wb") as err:
             self.child = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=out,
                 stderr=err,
-                text=True,
                 preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, last_signal),
             )
 
     def first_line(self):
-        line = self.child.stdout.readline().strip()
-        if not line:
-            raise RuntimeError(f"{self.name} ended: {self.last_words()}")
-        return line
+        """What it prints first, which for some loads is their only word, at their end."""
+        return self._said(self.out, r"^(.*)\n")
 
     def logged(self, pattern):
         """The first group of a pattern, once the program has logged it."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and self.child.poll() is None:
-            found = re.search(pattern, self.log.read_text(errors="replace"))
+        return self._said(self.log, pattern)
+
+    def _said(self, file, pattern):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            ended = self.child.poll() is not None
+            found = re.search(pattern, file.read_text(errors="replace"))
             if found:
                 return found.group(1)
-            time.sleep(0.02)
-        raise RuntimeError(f"{self.name} did not start: {self.last_words()}")
+            if ended or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} {'ended' if ended else 'is silent'}: {self.last_words()}")
+            time.sleep(0.002)
 
     def last_words(self):
-        return self.log.read_text(errors="replace")[-1000:]
+        return (self.out.read_text(errors="replace") + self.log.read_text(errors="replace"))[-1000:]
 
     def pids(self):
         """It and its children: nginx works in one of them."""
@@ -74,7 +80,6 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.child.kill()
         self.child.wait()
-        self.child.stdout.close()
 
 
 class Cpu:

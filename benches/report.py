@@ -94,6 +94,8 @@ class Report:
 
     def bars(self):
         """Each bar with what was reached."""
+        if "adit" not in self.peers:
+            return []
         lines = header("figure", "nginx two hops", "Adit", "ratio", "bar", "")
         count = len(lines)
         for case in self.cases:
@@ -147,6 +149,8 @@ class Report:
             if case.when != "rounds":
                 continue
             for row in case.rows:
+                if row.optional:
+                    continue
                 against = [self.ratios(case, row, slug, YARDSTICK) for slug in ("adit", *others)]
                 within = [self.ratios(case, row, slug, "adit") for slug in others]
                 if any(within):

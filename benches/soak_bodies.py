@@ -15,7 +15,7 @@ MOST_MIB = 64
 
 def main():
     with tempfile.TemporaryDirectory(prefix="adit-soak-") as folder, Stage(folder) as stage:
-        loads = Loads(stage, seconds=1)
+        loads = Loads(stage, seconds=60 * GIGABYTES)
         upstream = stage.start("upstream", [LOAD, "serve"]).first_line()
         server, addr = adit_server(stage, "server", "--max-body", "unlimited")
         agent, host = adit_agent(stage, "agent", upstream, addr, "-q")

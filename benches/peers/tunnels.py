@@ -13,13 +13,19 @@ def raw(stage, port, server, begin):
     return Way(stage, where, None, programs, begin)
 
 
+# Nothing tells it another one.
+BORE_CONTROL = 7835
+
+
 def bore(stage, slug, upstream, alone=False):
-    port, control = free_port(), free_port()
-    options = ["--bind-addr", "127.0.0.1", "--control-port", control]
-    server = stage.start(f"{slug}-server", ["bore", "server", "--min-port", 1024, *options])
-    wait_for_port(control, server)
-    local = ["bore", "local", upstream.rsplit(":", 1)[1], "--to", "127.0.0.1", "--port", port, "--control-port", control]
-    return raw(stage, port, server, lambda: stage.start(f"{slug}-client", local))
+    port = free_port()
+    server = stage.start(f"{slug}-server", ["bore", "server", "--bind-addr", "127.0.0.1"])
+    wait_for_port(BORE_CONTROL, server)
+    local = ["bore", "local", upstream.rsplit(":", 1)[1], "--to", "127.0.0.1", "--port", port]
+    way = raw(stage, port, server, lambda: stage.start(f"{slug}-client", local))
+    # Until then the server keeps the port.
+    way.notices = 1.5
+    return way
 
 
 RATHOLE_SERVER = """

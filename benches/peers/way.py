@@ -11,6 +11,9 @@ class Way:
     are the same two where bodies of any size pass.
     """
 
+    # How long, in seconds, the rest takes to notice that the program next to the upstream is gone.
+    notices = 0
+
     def __init__(self, stage, main, light, programs, restart=None, large=None, beside_large=None):
         self.stage = stage
         self.main = main
@@ -24,6 +27,7 @@ class Way:
     def restart_inner(self):
         """Seconds from the start of the program next to the upstream to the first answer of the upstream."""
         self.stage.stop([self.programs["inner"]])
+        time.sleep(self.notices)
         began = time.monotonic()
         self.programs["inner"] = self._restart()
         wait_for_answer(*self.main)
