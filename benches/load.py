@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from peers.ours import RELEASE
-from proc import Cpu, machine_cpu
+from proc import Cpu, finish, machine_cpu
 
 LOAD = RELEASE / "examples" / "load"
 
@@ -52,10 +52,8 @@ class Loads:
         for header in (f"Host: {host}", *headers):
             command += ["-H", header]
         environment = {**os.environ, "STALL_US": str(STALL_US), **({"POST": "1"} if post else {})}
-        out = subprocess.run([*command, f"http://{addr}{path}"], capture_output=True, text=True, env=environment)
-        if out.returncode != 0:
-            raise RuntimeError(f"wrk: {out.stderr[-500:]}")
-        found = json.loads(out.stdout.strip().rsplit("\n", 1)[-1])
+        out = finish([*command, f"http://{addr}{path}"], self.patience, env=environment)
+        found = json.loads(out.strip().rsplit("\n", 1)[-1])
         if found["failed"] or not found["requests"]:
             raise RuntimeError(f"{found['failed']} of {found['requests']} requests of {path} failed")
         found["rate"] = found["requests"] * 1e6 / found["us"]
@@ -66,10 +64,7 @@ class Loads:
         return self.run(command, *place, *words)
 
     def run(self, *words):
-        out = subprocess.run([LOAD, *map(str, words)], capture_output=True, text=True, timeout=self.patience)
-        if out.returncode != 0:
-            raise RuntimeError(f"load {' '.join(map(str, words))}: {out.stderr.strip()[-500:]}")
-        return json.loads(out.stdout)
+        return json.loads(finish([LOAD, *words], self.patience))
 
     def begin(self, *words):
         """A command of the example that goes on until it is stopped, or whose end somebody else awaits."""

@@ -17,8 +17,23 @@ PATIENCE = 120
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+def ending_with_us(last_signal=signal.SIGKILL):
+    """For a child to call before it becomes its program: it ends when the bench does, however that ends."""
+    return lambda: LIBC.prctl(PR_SET_PDEATHSIG, last_signal)
+
+
+def finish(command, patience, **options):
+    """Runs a program to its end, and gives what it printed."""
+    command = [str(word) for word in command]
+    options |= {"capture_output": True, "text": True, "preexec_fn": ending_with_us()}
+    out = subprocess.run(command, timeout=patience, **options)
+    if out.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:5])}: {out.stderr.strip()[:500]}")
+    return out.stdout
+
+
 class Program:
-    """A child process, its words, and what it has used. It ends when the bench does, however that ends."""
+    """A child process, its words, and what it has used."""
 
     def __init__(self, name, command, log, last_signal=signal.SIGKILL):
         self.name = name
@@ -31,7 +46,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, last_signal),
+                preexec_fn=ending_with_us(last_signal),
             )
 
     def first_line(self):
