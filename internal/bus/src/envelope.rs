@@ -134,16 +134,25 @@ impl Envelope {
     /// # Errors
     /// [`EncodeError`] when the frame is too large; `out` is then as it was.
     pub fn encode(&self, out: &mut impl BufMut) -> Result<(), EncodeError> {
-        let payload = self.content.frame().map_or(0, |frame| frame.payload.len());
-        if payload > MAX_FRAME - HEADER_LEN {
-            return Err(EncodeError { len: payload });
-        }
+        self.check_len()?;
         out.put_u8(VERSION);
         out.put_u8(self.content.kind());
         out.put_slice(&self.from.0);
         out.put_u64(self.exchange.0);
         out.put_slice(&self.tunnel.0);
         self.content.encode(out);
+        Ok(())
+    }
+
+    /// Whether it can be encoded.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the frame is too large.
+    pub fn check_len(&self) -> Result<(), EncodeError> {
+        let payload = self.content.frame().map_or(0, |frame| frame.payload.len());
+        if payload > MAX_FRAME - HEADER_LEN {
+            return Err(EncodeError { len: payload });
+        }
         Ok(())
     }
 

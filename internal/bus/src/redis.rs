@@ -99,9 +99,9 @@ pub async fn join(
         matches!(health, Some(Ok(()) | Err(StoreError::Refused(_))))
     };
     if let Ok(Ok(health)) = timeout(PATIENCE, health.wait_for(settled)).await
-        && let Some(Err(StoreError::Refused(why))) = &*health
+        && let Some(Err(error @ StoreError::Refused(_))) = &*health
     {
-        return Err(ConnectError::Refused(why.clone()));
+        return Err(ConnectError::Refused(error.to_string()));
     }
     let node = Node {
         bus: Arc::<Member>::clone(&member),

@@ -168,11 +168,17 @@ impl Own {
         }
     }
 
-    /// Takes some of the withdrawals that Redis is owed.
+    /// Some of the withdrawals that Redis is owed; they are owed until [`paid`](Self::paid).
     pub(super) fn owed(&self, limit: usize) -> Vec<Withdrawal> {
+        let state = self.state();
+        state.withdrawals.iter().take(limit).copied().collect()
+    }
+
+    /// The first so many are owed no longer.
+    pub(super) fn paid(&self, count: usize) {
         let mut state = self.state();
-        let count = limit.min(state.withdrawals.len());
-        state.withdrawals.drain(..count).collect()
+        let count = count.min(state.withdrawals.len());
+        state.withdrawals.drain(..count);
     }
 
     pub(super) fn drain(&self) {

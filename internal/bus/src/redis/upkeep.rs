@@ -1,7 +1,7 @@
 //! Keeping Redis true to what this node serves: the lease, and links that Redis lost, never had, or gave to another.
 
 use redis::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::error::StoreError;
 use super::leases::{self, Lease};
@@ -12,30 +12,42 @@ use super::shared::Shared;
 use super::wire::Notice;
 use crate::{Announcement, Unavailable};
 
-/// How many links are announced, withdrawn or compared in one go.
-const CHUNK: usize = 256;
+/// How many links are announced, withdrawn or compared in one go: few, so that a hundred nodes that do so at the same
+/// time, after a flush, still get their answers in time.
+const CHUNK: usize = 64;
 
 /// How many links a second are compared with Redis at most: 4,000 in each interval of 2 s, so that a node with more
 /// takes longer than one interval rather than more of Redis.
 const COMPARED_PER_SECOND: u64 = 2_000;
 
 impl Shared {
-    /// Refreshes the lease, compares some links with Redis when it is time, and announces what Redis does not have.
+    /// Refreshes the lease, compares some links with Redis when it is time, and announces what Redis does not have: as
+    /// much of it as can be done in time for the next refresh.
     pub(super) async fn renew(&self) -> Result<(), Unavailable> {
         if self.has_left() {
             return Err(Unavailable);
         }
-        let mut last_compared = self.upkeep.lock().await;
         self.own.forget_old();
         let session = self.session.load_full().ok_or(Unavailable)?;
         self.answered(self.hold_lease(&session).await)?;
+        // Announcing everything, which may take longer than a lease lives, is under way already.
+        let Ok(mut last_compared) = self.upkeep.try_lock() else {
+            return Ok(());
+        };
         let now = Instant::now();
-        let since = last_compared.map(|last| now - last);
-        if since.is_none_or(|since| since >= self.timing.refresh) {
-            *last_compared = Some(now);
-            self.answered(self.compare(&session).await)?;
+        let is_due = last_compared.is_none_or(|last| now - last >= self.timing.refresh);
+        let upkeep = async {
+            if is_due {
+                *last_compared = Some(now);
+                self.compare(&session).await?;
+            }
+            self.announce_pending(&session).await
+        };
+        match timeout(self.timing.command, upkeep).await {
+            Ok(kept) => self.answered(kept),
+            // The rest is done next time.
+            Err(_elapsed) => Ok(()),
         }
-        self.answered(self.announce_pending(&session).await)
     }
 
     /// Refreshes the lease. Where it is missing, Redis has lost what it knew, or this node came too late: everything is
@@ -99,10 +111,10 @@ impl Shared {
             if owed.is_empty() {
                 break;
             }
-            // What failed is owed again, so the next round may succeed.
-            if self.withdraw_all(session, &owed).await.is_err() {
-                return Err(StoreError::Down("a withdrawal failed".to_owned()));
-            }
+            let withdrawn = self.withdraw_all(session, &owed).await;
+            // What failed is owed anew, behind the others.
+            self.own.paid(owed.len());
+            withdrawn.map_err(|_| StoreError::Down("a withdrawal failed".to_owned()))?;
         }
         let mut after = None;
         loop {

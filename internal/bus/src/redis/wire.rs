@@ -21,7 +21,7 @@ use crate::{Envelope, EnvelopeError, LinkId};
 pub(super) const HEADER_LEN: usize = 2 + 1 + 16 + 5 * 8;
 
 /// What each envelope costs beyond its own bytes.
-pub(super) const LENGTH_LEN: usize = 4;
+const LENGTH_LEN: usize = 4;
 
 const VERSION: u8 = 1;
 const PAIR: u8 = 1;
@@ -128,7 +128,7 @@ pub(super) fn cost(envelope: &Envelope) -> usize {
     LENGTH_LEN + envelope.encoded_len()
 }
 
-/// Appends an envelope to a batch. One too large for a wire is left out: `push` of a pair has refused it.
+/// Appends an envelope to a batch. One too large for a wire never gets here: the queue has refused it.
 pub(super) fn put_envelope(envelope: &Envelope, out: &mut impl BufMut) {
     let len = u32::try_from(envelope.encoded_len());
     out.put_u32(len.expect("an envelope has at most MAX_ENVELOPE bytes"));

@@ -5,7 +5,8 @@ mod fleet;
 mod hasty;
 mod load;
 mod masters;
+mod reach;
 mod sentinel;
 mod server;
-mod tls;
+
 mod trouble;

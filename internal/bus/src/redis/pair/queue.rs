@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use messages::Tag;
 
 use super::super::wire;
-use crate::{Content, Envelope, MAX_ENVELOPE, SendError};
+use crate::{Content, Envelope, SendError};
 
 /// How many bytes one batch may have, unless a single envelope has more. Large enough that the cost of a message does
 /// not show, small enough that a small envelope does not wait long behind it.
@@ -40,7 +40,7 @@ impl Queue {
             true => MAX_QUEUED + RESERVED,
             false => MAX_QUEUED,
         };
-        let too_large = cost > MAX_ENVELOPE + wire::LENGTH_LEN;
+        let too_large = envelope.check_len().is_err();
         if too_large || self.bytes + cost > room || self.envelopes.len() >= MAX_COUNT {
             return Err(SendError::Full);
         }

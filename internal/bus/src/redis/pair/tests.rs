@@ -303,6 +303,14 @@ fn an_envelope_larger_than_the_budget_goes_alone() {
 }
 
 #[test]
+fn what_no_wire_can_carry_is_refused() {
+    let mut world = World::new();
+    let largest = messages::MAX_FRAME - messages::HEADER_LEN;
+    assert!(world.push(0, largest));
+    assert!(!world.push(0, largest + 1));
+}
+
+#[test]
 fn a_full_queue_still_takes_what_ends_exchanges() {
     let mut world = World::new();
     while world.push(0, 60_000) {}

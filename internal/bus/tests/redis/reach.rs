@@ -1,4 +1,4 @@
-//! TLS to Redis, with an authority of one's own.
+//! Other ways to reach a server: TLS with an authority of one's own, and a socket of this machine.
 
 use std::sync::Arc;
 
@@ -66,4 +66,16 @@ async fn a_server_nobody_vouches_for_is_refused() {
         let error = joined.expect_err("nobody vouches for it");
         assert!(matches!(error, ConnectError::Refused(_)), "{url}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_talk_over_a_socket_of_this_machine() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let socket = directory.path().join("redis.sock");
+    let socket = socket.to_str().expect("it is plain text");
+    let _server = Server::start(&["--unixsocket", socket]).await;
+    let url = format!("redis+unix://{socket}");
+    let (a, b) = (Actor::join(&url, 1).await, Actor::join(&url, 2).await);
+    a.is_up().await;
+    a.talks_with(&b).await;
 }
