@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use adit_bus::{Bus, Content, Delivery, Envelope, Inbox, LinkId, Node, SendError};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use messages::{Flags, Frame, NodeId, StreamId, TunnelId};
 use tokio::time::{Instant, sleep};
 
-use crate::fleet::{Actor, body, eventually};
+use crate::fleet::{Actor, body, claim, eventually};
 use crate::hasty::hasty;
 use crate::server::Server;
 
@@ -194,4 +195,41 @@ async fn largest_output(server: &Server) -> usize {
         .filter_map(|word| word.strip_prefix("omem="));
     let waiting = waiting.filter_map(|bytes| bytes.parse().ok());
     waiting.max().unwrap_or(0)
+}
+
+/// As many as one node may hold, each a tunnel of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_tunnels_are_found_again_after_a_flush() {
+    const TUNNELS: u32 = 5000;
+    let server = Server::start(&[]).await;
+    let (a, b) = (
+        Actor::join(&server.url(), 1).await,
+        Actor::join(&server.url(), 2).await,
+    );
+    let numbered = |n: u32| {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        TunnelId(id)
+    };
+    for chunk in (0..TUNNELS).collect::<Vec<_>>().chunks(100) {
+        let claims = chunk.iter().map(|n| {
+            let session = u8::try_from(n % 250).expect("it is small");
+            a.node
+                .directory
+                .announce(claim(numbered(*n), session, u64::from(*n)))
+        });
+        for granted in join_all(claims).await {
+            granted.expect("nothing speaks against it");
+        }
+    }
+    server.run("FLUSHALL").await;
+    let found = async || {
+        let keys = server.run("DBSIZE").await;
+        let keys = keys.trim_matches([':', '\r', '\n']).parse::<u32>();
+        // Two for each tunnel, and the leases.
+        keys.unwrap_or(0) >= 2 * TUNNELS
+    };
+    assert!(eventually(found).await, "not all were announced again");
+    b.finds(numbered(TUNNELS - 1), &[(&a, u64::from(TUNNELS - 1))])
+        .await;
 }
