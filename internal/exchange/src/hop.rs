@@ -44,7 +44,7 @@ pub fn is_protected(name: &HeaderName) -> bool {
 
 /// Removes the headers of the hop behind, and those that its Connection names.
 ///
-/// One walk finds out whether there are any: to ask the map for each costs a hash and a probe, present or not.
+/// A walk over the names that are there finds them: to ask the map for each costs a hash and a probe, present or not.
 pub fn strip(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {
         return;
@@ -52,13 +52,19 @@ pub fn strip(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
         headers.remove(name);
     }
 }
 
+/// What Connection names beyond what ends here anyway.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let known = |token: &str| {
+        let mut usual = HOP_BY_HOP.iter().chain(&["close"]);
+        usual.any(|name| name.eq_ignore_ascii_case(token))
+    };
     tokens(headers, &CONNECTION)
+        .filter(|token| !known(token))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !is_protected(name))
         .collect()

@@ -7,6 +7,7 @@ use std::fmt::{self, Debug, Write as _};
 use std::time::SystemTime;
 
 use humantime::format_rfc3339_micros;
+use itoa::Buffer;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -82,6 +83,10 @@ impl Visit for Fields<'_, '_> {
         });
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, |line| line.write_str(Buffer::new().format(value)));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.put(field, |line| write!(Escaped(line), "{value:?}"));
     }
@@ -105,9 +110,19 @@ impl fmt::Write for Escaped<'_, '_> {
 
 /// Whether a value can stand without quotes and still be told from what is around it.
 fn is_plain(value: &str) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
-    !value.is_empty() && value.as_bytes().iter().all(fits)
+    !value.is_empty() && value.bytes().all(|byte| PLAIN[usize::from(byte)])
 }
+
+/// What [`is_plain`] may have: visible ASCII but for quotes, backslashes and what parts a name from its value.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = !matches!(byte, b'"' | b'\\' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
