@@ -36,6 +36,9 @@ pub enum LinkError {
     /// There is one, but the server gave no tunnel on it.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// Whoever answered is going down. Nothing was signed for it.
+    #[error("the server is going down, and no other node of it answered")]
+    NoPlace,
 }
 
 impl LinkError {
@@ -67,7 +70,21 @@ impl LinkError {
             Self::Register(RegisterError::Refused(refused)) => {
                 refused.retry_after_ms.map(Duration::from_millis)
             }
-            Self::Register(_) => None,
+            Self::Register(_) | Self::NoPlace => None,
+        }
+    }
+
+    /// Whether the server is only going down: another node of it, or the same place a little later, will answer.
+    pub(crate) fn is_draining(&self) -> bool {
+        match self {
+            Self::NoPlace => true,
+            Self::Register(RegisterError::Refused(refused)) => {
+                refused.code == RefusalCode::Draining
+            }
+            Self::Register(RegisterError::Handshake(HandshakeError::Disconnected(told))) => {
+                told.code == DisconnectCode::Draining
+            }
+            Self::Connect(_) | Self::Register(_) => false,
         }
     }
 }

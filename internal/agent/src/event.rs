@@ -18,14 +18,22 @@ pub enum Event {
     },
     /// The tunnel is up: visitors of its URL reach the target from now on.
     Registered(Granted),
-    /// The link that was up is gone. [`Event::Retrying`] or the agent's end follows.
+    /// No link is up any more. [`Event::Retrying`] or the agent's end follows.
     Lost {
         /// What happened, as a sentence.
         why: String,
     },
+    /// A further link came, or one of several went: the tunnel was up all the time.
+    Pool {
+        /// What happened.
+        change: PoolChange,
+        /// What there is now.
+        size: PoolSize,
+    },
     /// There is no link; another attempt follows.
     Retrying {
-        /// What went wrong at the last attempt, as a sentence; nothing after [`Event::Lost`], which said it.
+        /// What went wrong at the last attempt, as a sentence; nothing after [`Event::Lost`], which said it, and nothing
+        /// when a fleet that was there is only being restarted.
         why: Option<String>,
         /// How long until then.
         wait: Duration,
@@ -37,6 +45,31 @@ pub enum Event {
     },
     /// An exchange is over.
     Exchange(Report),
+}
+
+/// What happened to one link of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolChange {
+    /// It is up.
+    Up,
+    /// It is gone, and will be made again.
+    Lost {
+        /// What happened, as a sentence.
+        why: String,
+    },
+    /// It has taken the place of one to another node: that one is going down, or had two.
+    Moved,
+}
+
+/// The links of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Links that are up.
+    pub links: usize,
+    /// Nodes that they go to.
+    pub nodes: usize,
+    /// Links that there should be.
+    pub wanted: usize,
 }
 
 /// One exchange, when it is over.

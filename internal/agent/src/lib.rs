@@ -1,6 +1,6 @@
 //! The client as a library: connect, register, keep links up, call the target.
 //!
-//! From the outside in: [`Agent`] keeps one link to a server up for as long as it is wanted; a link carries streams;
+//! From the outside in: [`Agent`] keeps links to a server up for as long as it is wanted; a link carries streams;
 //! each stream is one exchange, a task of its own that asks the [`Target`] and sends its answer back under credit.
 //! [`HttpTarget`] is the target that most people want: one local HTTP service.
 //!
@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod http_target;
 mod link;
+mod links;
 mod serve;
 mod streams;
 mod target;
@@ -26,8 +27,9 @@ pub use agent::{Agent, Config};
 pub use body::{RequestBody, RequestBodyError};
 pub use context::Context;
 pub use error::{AgentError, LinkError};
-pub use event::{Event, Outcome, Report};
+pub use event::{Event, Outcome, PoolChange, PoolSize, Report};
 pub use http_target::{
     HttpTarget, HttpTargetConfig, TargetProtocol, TargetProtocolError, TargetUrl, TargetUrlError,
 };
+pub use links::{Links, LinksError, MAX_LINKS};
 pub use target::{BoxError, Duplex, SocketAnswer, Target, TargetBody, TargetError};

@@ -4,8 +4,9 @@
 //! both directions are over and acknowledged: a visitor who cancels quickly buys no extra work at the target.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use exchange::{Budget, Opening, Outlet, Port, Role, open};
@@ -13,10 +14,13 @@ use futures_util::FutureExt as _;
 use messages::{
     Disconnect, DisconnectCode, Frame, INITIAL_WINDOW, Message, Reset, ResetCode, StreamId, Tag,
 };
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tunnel::{FrameHandler, LinkFault, Outbox, PushError};
 
 use crate::Target;
+use crate::backoff::spread;
 use crate::event::Events;
 use crate::serve::{Exchange, expects_continue};
 
@@ -47,6 +51,8 @@ impl Streams {
             live: Mutex::new(HashMap::new()),
             outbox,
             leaving: AtomicBool::new(false),
+            begun: AtomicU32::new(0),
+            notice: watch::Sender::new(None),
             tasks: TaskTracker::new(),
         });
         Self {
@@ -68,6 +74,7 @@ impl Streams {
     /// A stream's first frame.
     fn open(&mut self, frame: &Frame) {
         self.highest = frame.stream;
+        self.table.begun.store(frame.stream.0, Ordering::Relaxed);
         if let Some(refusal) = self.refusal() {
             tracing::debug!(stream = %frame.stream, %refusal, "refused an exchange");
             self.table.send(Frame::reset(frame.stream, &refusal));
@@ -137,6 +144,31 @@ impl FrameHandler for Streams {
         }
         Ok(())
     }
+
+    fn on_draining(&mut self, notice: &Disconnect) -> bool {
+        let pause = spread(Duration::from_millis(notice.spread_ms));
+        let heard = Instant::now();
+        self.table
+            .notice
+            .send_replace(Some(Notice { heard, pause }));
+        true
+    }
+}
+
+/// A server's word that it is going down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// When it came.
+    pub(crate) heard: Instant,
+    /// How long this agent waits before it moves: its random share of the time that all have.
+    pub(crate) pause: Duration,
+}
+
+impl Notice {
+    /// What is left of the pause.
+    pub(crate) fn pause_left(&self) -> Duration {
+        self.pause.saturating_sub(self.heard.elapsed())
+    }
 }
 
 /// The server counts in the same way: nothing at first for a body that waits for `100 Continue`. The head is looked into
@@ -166,14 +198,39 @@ pub(crate) struct Table {
     live: Mutex<HashMap<StreamId, Port>>,
     outbox: Outbox,
     leaving: AtomicBool,
+    /// The latest stream id: whoever finds it unchanged knows that nothing has begun.
+    begun: AtomicU32,
+    notice: watch::Sender<Option<Notice>>,
     tasks: TaskTracker,
 }
 
 impl Table {
-    /// Takes no new exchanges from now on. The number of those that still run.
-    pub(crate) fn leave(&self) -> usize {
+    /// Takes no new exchanges from now on.
+    pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Exchanges that run.
+    pub(crate) fn in_flight(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// A number that changes when an exchange begins.
+    pub(crate) fn begun(&self) -> u32 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server has said that it is going down.
+    pub(crate) fn notice(&self) -> Option<Notice> {
+        *self.notice.borrow()
+    }
+
+    /// Waits for the server to say so. Cancel safe.
+    pub(crate) async fn noticed(&self) -> Notice {
+        let mut notice = self.notice.subscribe();
+        let said = notice.wait_for(Option::is_some).await;
+        said.expect("the sender is in this table")
+            .expect("it was waited for")
     }
 
     /// Ends every exchange: the link is gone.

@@ -15,7 +15,7 @@ use messages::{
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tunnel::handshake::{Registration, ServerTerms, greet};
+use tunnel::handshake::{GreetError, HandshakeError, Registration, ServerTerms, greet, register};
 use tunnel::pipe::{self, Pipe};
 use tunnel::{Keepalive, LinkEnd};
 
@@ -65,11 +65,35 @@ pub(crate) struct Server {
     opened: u32,
 }
 
+/// What a server is and grants.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) node: NodeId,
+    /// How many links it would like the agent to hold.
+    pub(crate) links: u32,
+    pub(crate) limits: LinkLimits,
+}
+
+impl Site {
+    /// Node number `node` of a fleet that would like each agent to hold so many links.
+    pub(crate) fn of(node: u8, links: u32) -> Self {
+        Self {
+            node: NodeId([node; 16]),
+            links,
+            limits: LinkLimits::default(),
+        }
+    }
+}
+
 impl Server {
-    /// Greets an agent and admits it; what it claimed.
-    pub(crate) async fn admit(mut pipe: Pipe, limits: LinkLimits) -> (Self, Claims) {
-        let terms = terms(&limits);
-        let claimant = greet(&mut pipe, &terms).await.unwrap();
+    /// Greets an agent and admits it; what it claimed. `None` when it leaves after Hello, and has signed nothing.
+    pub(crate) async fn admit(mut pipe: Pipe, site: &Site) -> Option<(Self, Claims)> {
+        let terms = terms(site);
+        let claimant = match greet(&mut pipe, &terms).await {
+            Ok(claimant) => claimant,
+            Err(GreetError::Handshake(HandshakeError::Closed)) => return None,
+            Err(other) => panic!("expected a registration, or nothing: {other}"),
+        };
         let claims = claimant.registration().claims().clone();
         let label = claimant.registration().label();
         let hostname = format!("{label}.{DOMAIN}");
@@ -78,20 +102,18 @@ impl Server {
             tunnel: label,
             url: format!("https://{hostname}"),
             hostname,
-            node: NodeId([7; 16]),
+            node: site.node,
             generation: claims.generation.unwrap_or(42),
-            links: 1,
-            limits: limits.clone(),
+            links: site.links,
+            limits: site.limits.clone(),
         };
         drop(claimant.grant(granted).await.unwrap());
-        (Self { pipe, opened: 0 }, claims)
+        Some((Self { pipe, opened: 0 }, claims))
     }
 
     /// Greets an agent and turns it away.
-    pub(crate) async fn turn_away(mut pipe: Pipe, refused: Refused) {
-        let limits = LinkLimits::default();
-        let terms = terms(&limits);
-        greet(&mut pipe, &terms)
+    pub(crate) async fn turn_away(mut pipe: Pipe, site: &Site, refused: Refused) {
+        greet(&mut pipe, &terms(site))
             .await
             .unwrap()
             .refuse(refused)
@@ -169,19 +191,19 @@ impl Server {
     }
 }
 
-fn terms(limits: &LinkLimits) -> ServerTerms<'_> {
+fn terms(site: &Site) -> ServerTerms<'_> {
     ServerTerms {
-        node: NodeId([7; 16]),
+        node: site.node,
         domain: DOMAIN,
         time: 1_800_000_000,
-        limits,
+        limits: &site.limits,
         accepts_audience: &|host| host == "relay.example",
         channel: None,
         timeout: PATIENCE,
     }
 }
 
-pub(crate) fn wish() -> Registration {
+fn wish() -> Registration {
     Registration {
         audience: "relay.example".to_owned(),
         expect_domain: None,
@@ -211,21 +233,26 @@ impl Bench {
     pub(crate) async fn limited(target: impl Target, limits: LinkLimits) -> Self {
         let (ours, theirs) = pipe::pair();
         let (shutdown, diary) = (CancellationToken::new(), Diary::default());
-        let service = Service {
+        let service = Arc::new(Service {
             target: Arc::new(target),
             events: diary.events(),
             keepalive: Keepalive::default(),
             max_streams: 1024,
             grace: Duration::from_secs(5),
-        };
+        });
         let mut agent = JoinSet::new();
         let leave = shutdown.clone();
         agent.spawn(async move {
-            let key = SecretKey::generate();
-            let link = Link::register(theirs, &key, &wish()).await.unwrap();
-            link.serve(&service, &leave).await
+            let (mut transport, key) = (theirs, SecretKey::generate());
+            let granted = register(&mut transport, &key, &wish()).await.unwrap();
+            let (_control, serving) = Link::new(transport, granted).serve(&service, leave);
+            serving.await
         });
-        let (server, _) = Server::admit(ours, limits).await;
+        let site = Site {
+            limits,
+            ..Site::of(7, 1)
+        };
+        let (server, _) = Server::admit(ours, &site).await.unwrap();
         Self {
             server,
             shutdown,

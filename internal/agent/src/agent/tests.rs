@@ -1,18 +1,24 @@
 //! The agent's life over in-memory links, in paused time.
 
+mod moving;
+mod pool;
+
 use std::io;
 use std::sync::Mutex;
 
 use http::Response;
-use identity::Claims;
-use messages::{LinkLimits, RefusalCode, Refused};
+use identity::{Claims, SecretKey};
+use messages::{Disconnect, DisconnectCode, LinkLimits, Message, RefusalCode, Refused};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tunnel::pipe::{self, Pipe};
+use tunnel::ws::ConnectError;
 
 use super::*;
-use crate::TargetBody;
-use crate::testing::{Diary, Doing, Server, get};
+use crate::error::LinkError;
+use crate::testing::{Diary, Doing, Server, Site, get};
+use crate::{PoolChange, PoolSize, TargetBody};
 
 /// An agent that is running, and the server's ends of the links it makes.
 struct Life {
@@ -25,37 +31,36 @@ struct Life {
 impl Life {
     /// An agent whose server listens, except to the first `unheard` attempts.
     fn begin(unheard: usize, change: impl FnOnce(&mut Config)) -> Self {
+        let hi = Doing(async |_, _| Ok(Response::new(TargetBody::full("hi"))));
+        Self::serving(hi, unheard, change)
+    }
+
+    fn serving(target: impl Target, unheard: usize, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(
             "http://relay.example".parse().unwrap(),
             Arc::new(SecretKey::generate()),
         );
         change(&mut config);
-        let agent = Agent::new(
-            config,
-            Arc::new(Doing(async |_, _| {
-                Ok(Response::new(TargetBody::full("hi")))
-            })),
-        );
+        let agent = Agent::new(config, Arc::new(target));
         let (hand, links) = mpsc::channel(8);
         let (shutdown, diary) = (CancellationToken::new(), Diary::default());
         let (token, events) = (shutdown.clone(), diary.events());
         let left = Arc::new(Mutex::new(unheard));
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            let connect = || {
-                let (hand, left) = (hand.clone(), left.clone());
-                async move {
-                    if *left.lock().unwrap() > 0 {
-                        *left.lock().unwrap() -= 1;
-                        return Err(nobody());
-                    }
-                    let (ours, theirs) = pipe::pair();
-                    hand.send(ours).await.map_err(|_| nobody())?;
-                    Ok((theirs, None))
+        let connect = move || {
+            let (hand, left) = (hand.clone(), left.clone());
+            async move {
+                if *left.lock().unwrap() > 0 {
+                    *left.lock().unwrap() -= 1;
+                    return Err(nobody());
                 }
-            };
-            agent.run_over(connect, &token, events).await
-        });
+                let (ours, theirs) = pipe::pair();
+                hand.send(ours).await.map_err(|_| nobody())?;
+                Ok((theirs, None))
+            }
+            .boxed()
+        };
+        let mut running = JoinSet::new();
+        running.spawn(async move { agent.run_over(Box::new(connect), &token, events).await });
         Self {
             links,
             shutdown,
@@ -64,23 +69,81 @@ impl Life {
         }
     }
 
+    /// Admits the next attempt, at the only node there is.
     async fn admit(&mut self) -> (Server, Claims) {
+        self.admit_at(&Site::of(7, 1)).await
+    }
+
+    /// Admits the next attempt at this node.
+    async fn admit_at(&mut self, site: &Site) -> (Server, Claims) {
+        let admitted = self.meet_at(site).await;
+        admitted.expect("the agent stays after Hello")
+    }
+
+    /// Greets the next attempt at this node; `None` when the agent leaves after Hello.
+    async fn meet_at(&mut self, site: &Site) -> Option<(Server, Claims)> {
         let pipe = self.links.recv().await.unwrap();
-        Server::admit(pipe, LinkLimits::default()).await
+        Server::admit(pipe, site).await
     }
 
     async fn turn_away(&mut self, code: RefusalCode, retry_after_ms: Option<u64>) {
+        self.turn_away_at(&Site::of(7, 1), code, retry_after_ms)
+            .await;
+    }
+
+    async fn turn_away_at(&mut self, site: &Site, code: RefusalCode, retry_after_ms: Option<u64>) {
         let pipe = self.links.recv().await.unwrap();
         let refused = Refused {
             code,
             message: "no".to_owned(),
             retry_after_ms,
         };
-        Server::turn_away(pipe, refused).await;
+        Server::turn_away(pipe, site, refused).await;
     }
 
     async fn end(&mut self) -> Result<(), AgentError> {
         self.running.join_next().await.unwrap().unwrap()
+    }
+
+    /// Waits until something has happened that `wanted` picks out.
+    async fn until(&self, wanted: impl Fn(&Event) -> bool) {
+        while !self.diary.read().iter().any(&wanted) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the pool has changed like this.
+    async fn until_pool(&self, change: &PoolChange, [links, nodes, wanted]: [usize; 3]) {
+        let expected = PoolSize {
+            links,
+            nodes,
+            wanted,
+        };
+        self.until(|event| match event {
+            Event::Pool { change: it, size } => it == change && *size == expected,
+            _ => false,
+        })
+        .await;
+    }
+
+    /// What happened so far, by name.
+    fn story(&self) -> Vec<&'static str> {
+        let events = self.diary.read();
+        let name = |event: &Event| match event {
+            Event::Connecting { .. } => "connecting",
+            Event::Registered(_) => "registered",
+            Event::Lost { .. } => "lost",
+            Event::Pool { change, .. } => match change {
+                PoolChange::Up => "link up",
+                PoolChange::Lost { .. } => "link lost",
+                PoolChange::Moved => "moved",
+            },
+            Event::Retrying { why: None, .. } => "again",
+            Event::Retrying { why: Some(_), .. } => "failed",
+            Event::Leaving { .. } => "leaving",
+            Event::Exchange(_) => "exchange",
+        };
+        events.iter().map(name).collect()
     }
 
     /// The waits between attempts so far.
@@ -100,6 +163,38 @@ fn nobody() -> ConnectError {
     ConnectError::Connect {
         endpoint: "http://relay.example".parse().unwrap(),
         source: io::ErrorKind::ConnectionRefused.into(),
+    }
+}
+
+/// So patient that a server in a test need not answer pings.
+fn patient(config: &mut Config) {
+    config.keepalive = Keepalive {
+        ping_after: Duration::from_secs(3600),
+        dead_after: Duration::from_secs(7200),
+    };
+}
+
+/// What a server that is going down says, for agents to move within `spread_ms`.
+fn draining(spread_ms: u64) -> messages::Frame {
+    let notice = Disconnect::new(DisconnectCode::Draining, "");
+    Disconnect {
+        spread_ms,
+        ..notice
+    }
+    .encode()
+}
+
+/// That the link still serves.
+async fn answers(server: &mut Server) {
+    let stream = server.ask(&get("/"), b"", true).await;
+    assert_eq!(server.response(stream).await.1, b"hi");
+}
+
+/// The agent's goodbye on a link, which is the next thing it says there.
+async fn goodbye(server: &mut Server) -> Disconnect {
+    match server.hear().await {
+        Some((_, Message::Disconnect(last))) => last,
+        other => panic!("expected a goodbye, not {other:?}"),
     }
 }
 
@@ -186,17 +281,6 @@ async fn with_no_retry_the_first_failure_is_the_end_and_says_which_hop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_draining_server_is_left_within_the_spread_it_asks_for() {
-    let mut life = Life::begin(0, |_| ());
-    let (mut server, _) = life.admit().await;
-    let mut disconnect = Disconnect::new(DisconnectCode::Draining, "");
-    disconnect.spread_ms = 3000;
-    server.say(disconnect.encode()).await;
-    life.admit().await;
-    assert!(life.waits()[0] <= Duration::from_secs(3));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_pinned_domain_keeps_the_agent_from_signing_for_another() {
     let mut life = Life::begin(0, |config| {
         config.expect_domain = Some("other.example".to_owned());
@@ -240,9 +324,7 @@ async fn a_shutdown_ends_an_agent_whatever_it_is_doing() {
     }
     life.shutdown.cancel();
     let (_, goodbye) = server.hear().await.unwrap();
-    assert!(
-        matches!(goodbye, messages::Message::Disconnect(last) if last.code == DisconnectCode::Leaving)
-    );
+    assert!(matches!(goodbye, Message::Disconnect(last) if last.code == DisconnectCode::Leaving));
     drop(server);
     assert!(life.end().await.is_ok());
 }

@@ -1,0 +1,187 @@
+//! Finds a server to hold a link to: dials, hears which node answered, and registers there or goes on looking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use messages::NodeId;
+use tokio::time::sleep;
+use tunnel::Transport;
+use tunnel::handshake::{HANDSHAKE_TIMEOUT, Registration, be_greeted};
+use tunnel::ws::ConnectError;
+
+use super::Config;
+use super::pool::{Place, Pool};
+use crate::backoff::{Backoff, spread};
+use crate::error::{AgentError, LinkError};
+use crate::link::Link;
+
+/// A way to get a transport, and what binds a registration to it.
+pub(super) type Connect<T> =
+    Box<dyn Fn() -> BoxFuture<'static, Result<(T, Option<String>), ConnectError>> + Send + Sync>;
+
+/// How often another node is asked for before a link to a node that has one already is kept. A balancer that takes turns
+/// among ten nodes meets a free one by then; one that goes by the agent's address never does.
+const REDIALS: u32 = 5;
+
+/// The longest pause before another node is asked for, so that the links of a whole fleet do not dial in step.
+const REDIAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a link that shares its node waits before it looks for another, and up to twice that. A fleet that has grown
+/// is used within minutes; one that has not is asked a question a minute that costs it no signature.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Nodes that refused because they are going down, as many as are remembered while one link is looked for.
+const SHUNNED: usize = 8;
+
+/// Makes links for one session.
+pub(super) struct Dialler<T> {
+    pub(super) config: Arc<Config>,
+    pub(super) session: [u8; 16],
+    pub(super) connect: Connect<T>,
+    pub(super) pool: Arc<Pool>,
+}
+
+/// A link and its place in the pool.
+pub(super) struct Found<T> {
+    pub(super) link: Link<T>,
+    pub(super) place: Place,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+enum Seek {
+    /// A node without a link, or any that is not going down when [`REDIALS`] have found none.
+    Any,
+    /// A node without a link, at the first attempt.
+    Free,
+}
+
+/// Nodes that are going down and have said so to this search.
+#[derive(Default)]
+pub(super) struct Shunned(Vec<NodeId>);
+
+enum Miss {
+    /// Nothing was signed.
+    Elsewhere,
+    Failed(LinkError),
+}
+
+impl<T: Transport + 'static> Dialler<T> {
+    /// One round of attempts.
+    ///
+    /// # Errors
+    /// Why there is no link; what the server refused is remembered in `shunned`.
+    ///
+    /// # Cancel safety
+    /// Dropping it closes the connection in the making.
+    pub(super) async fn find(&self, shunned: &mut Shunned) -> Result<Found<T>, LinkError> {
+        self.seek(Seek::Any, shunned).await
+    }
+
+    /// A link to go on with when a server has said that it is going down: looks until there is one. Failures are nobody's
+    /// business meanwhile, since the old link serves.
+    ///
+    /// # Errors
+    /// A server wants no link of this session any more.
+    pub(super) async fn replacement(&self) -> Result<Found<T>, AgentError> {
+        let (mut shunned, mut backoff) = (Shunned::default(), Backoff::new());
+        loop {
+            match self.find(&mut shunned).await {
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    let error = error.unless_final()?;
+                    tracing::debug!(%error, "found no other node to move to; trying again");
+                    sleep(backoff.next_at_least(error.retry_after())).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until this link shares its node with another and there is a node for it alone: a link to that.
+    ///
+    /// # Errors
+    /// A server wants no link of this session any more.
+    pub(super) async fn better(&self, place: &Place) -> Result<Found<T>, AgentError> {
+        loop {
+            sleep(LOOK_AGAIN + spread(LOOK_AGAIN)).await;
+            if !self.pool.is_shared(place) {
+                continue;
+            }
+            match self.seek(Seek::Free, &mut Shunned::default()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    let error = error.unless_final()?;
+                    tracing::debug!(%error, "found no better node for this link");
+                }
+            }
+        }
+    }
+
+    async fn seek(&self, seek: Seek, shunned: &mut Shunned) -> Result<Found<T>, LinkError> {
+        let mut left = match seek {
+            Seek::Any => REDIALS,
+            Seek::Free => 0,
+        };
+        loop {
+            let may_share = left == 0 && matches!(seek, Seek::Any);
+            match self.attempt(may_share, shunned).await {
+                Ok(found) => return Ok(found),
+                Err(Miss::Failed(error)) => return Err(error),
+                Err(Miss::Elsewhere) if left == 0 => return Err(LinkError::NoPlace),
+                Err(Miss::Elsewhere) => left -= 1,
+            }
+            sleep(spread(REDIAL_PAUSE)).await;
+        }
+    }
+
+    async fn attempt(&self, may_share: bool, shunned: &mut Shunned) -> Result<Found<T>, Miss> {
+        let (mut transport, channel) = (self.connect)().await.map_err(LinkError::from)?;
+        let wish = self.wish(channel);
+        let greeted = be_greeted(&mut transport, &wish).await;
+        let greeted = greeted.map_err(LinkError::from)?;
+        let node = greeted.node();
+        if shunned.0.contains(&node) {
+            return Err(Miss::Elsewhere);
+        }
+        let place = self.pool.reserve(node, may_share).map_err(|unwanted| {
+            tracing::debug!(%node, ?unwanted, "dialling again for another node");
+            Miss::Elsewhere
+        })?;
+        match greeted.register(&self.config.key).await {
+            Ok(granted) => Ok(Found {
+                link: Link::new(transport, granted),
+                place,
+            }),
+            Err(error) => {
+                let error = LinkError::from(error);
+                if error.is_draining() && shunned.0.len() < SHUNNED {
+                    shunned.0.push(node);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What to ask the server for.
+    fn wish(&self, channel: Option<String>) -> Registration {
+        let config = &self.config;
+        Registration {
+            audience: config.server.audience(),
+            expect_domain: config.expect_domain.clone(),
+            name: config.name.clone(),
+            session: self.session,
+            generation: self.pool.generation(),
+            mode: config.mode,
+            agent: config.agent.clone(),
+            channel,
+            timeout: HANDSHAKE_TIMEOUT,
+        }
+    }
+}
+
+impl From<LinkError> for Miss {
+    fn from(error: LinkError) -> Self {
+        Self::Failed(error)
+    }
+}
