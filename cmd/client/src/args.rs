@@ -28,12 +28,13 @@ const HTTP_ABOUT: &str = "Publish a local HTTP service.
 
 Prints the public URL as the first and only line on stdout. On stderr: what happens to the connection, and each \
 request with its status and time (its query is never shown). A lost connection is made again, at the same hostname, \
-for as long as it takes.";
+for as long as it takes. Where the server has several nodes there is a connection to more than one, and it moves \
+before a node goes down.";
 
 const HTTP_AFTER: &str = "\
 Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_EXPECT_DOMAIN, \
-ADIT_CA_FILE, ADIT_TARGET_PROTOCOL, ADIT_LOG_FORMAT; empty is not set), above the file of --config (server, key, \
-name, expect_domain, ca_file, target_protocol, log_format), above the defaults.
+ADIT_MODE, ADIT_LINKS, ADIT_CA_FILE, ADIT_TARGET_PROTOCOL, ADIT_LOG_FORMAT; empty is not set), above the file of \
+--config (server, key, name, expect_domain, mode, links, ca_file, target_protocol, log_format), above the defaults.
 
 Examples:
   adit http 3000
@@ -86,6 +87,14 @@ pub(crate) struct Http {
     /// The only domain to publish under: nothing is signed for a server with another
     #[arg(long, value_name = "DOMAIN")]
     expect_domain: Option<String>,
+    /// What holds when the same key and name are published twice: exclusive (the newer agent takes over), or shared (both
+    /// serve, if both say so) [default: exclusive]
+    #[arg(long, value_name = "MODE")]
+    mode: Option<String>,
+    /// Connections to hold, to different nodes where the server has several: 1 to 8, or auto (as many as the server
+    /// would like) [default: auto]
+    #[arg(long, value_name = "NUMBER")]
+    links: Option<String>,
     /// Certificates (PEM) of an authority to believe beside those of this machine
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -163,6 +172,8 @@ impl Http {
                 "--expect-domain",
                 self.expect_domain.as_ref(),
             )
+            .flag("mode", "--mode", self.mode.as_ref())
+            .flag("links", "--links", self.links.as_ref())
             .flag(
                 "ca_file",
                 "--ca-file",

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use agent::{Event, Outcome, Report};
+use agent::{Event, Outcome, PoolChange, PoolSize, Report};
 use messages::{Granted, Reset, ResetCode};
 use runtime::logging::{Lines, LogFormat};
 
@@ -59,6 +59,10 @@ impl Console {
             } => {
                 self.note(&format!("{why}; trying again in {}", Time(wait)));
             }
+            Event::Retrying {
+                why: None,
+                wait: Duration::ZERO,
+            } => self.note(&format!("connecting to {} again", self.server)),
             Event::Retrying { why: None, wait } => {
                 self.note(&format!(
                     "connecting to {} again in {}",
@@ -66,6 +70,7 @@ impl Console {
                     Time(wait)
                 ));
             }
+            Event::Pool { change, size } => self.pool(&change, size),
             Event::Leaving { in_flight: 0 } => self.status("stopping"),
             Event::Leaving { in_flight } => {
                 self.status(&format!(
@@ -103,6 +108,26 @@ impl Console {
         *shown = Some(url.clone());
     }
 
+    /// One link of several is a detail: the hostname works all the time.
+    fn pool(&self, change: &PoolChange, size: PoolSize) {
+        if self.json {
+            let PoolSize {
+                links,
+                nodes,
+                wanted,
+            } = size;
+            match change {
+                PoolChange::Up => tracing::info!(links, nodes, wanted, "a further link is up"),
+                PoolChange::Moved => tracing::info!(links, nodes, wanted, "a link has moved"),
+                PoolChange::Lost { why } => {
+                    tracing::info!(links, nodes, wanted, why, "one of several links was lost");
+                }
+            }
+        } else if let Some(line) = pool_line(change, size) {
+            self.status(&line);
+        }
+    }
+
     fn status(&self, text: &str) {
         if self.json {
             tracing::info!("{text}");
@@ -121,6 +146,32 @@ impl Console {
             });
         }
     }
+}
+
+/// What has become of several links, for people. Nothing while more of them are still to come up.
+fn pool_line(change: &PoolChange, size: PoolSize) -> Option<String> {
+    let PoolSize {
+        links,
+        nodes,
+        wanted,
+    } = size;
+    let all = format!("{} to {}", count(links, "link"), count(nodes, "node"));
+    match change {
+        PoolChange::Up if links < wanted => None,
+        PoolChange::Up => Some(format!("connected by {all}")),
+        PoolChange::Moved => Some(format!(
+            "moved from one node of the server to another; connected by {all}"
+        )),
+        PoolChange::Lost { why } => Some(format!(
+            "one link lost: {why}; making another, still connected by {all}"
+        )),
+    }
+}
+
+/// `1 link`, `2 links`.
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// One request as a line of the log.
@@ -249,6 +300,34 @@ mod tests {
         assert_eq!(
             shown(Some(200), 5, Outcome::Cut(ResetCode::Cancelled.into())),
             "GET /path 200 5ms: the visitor left (request abababababababababababababababab)"
+        );
+    }
+
+    #[test]
+    fn links_are_spoken_of_when_all_are_there_and_when_one_goes() {
+        let line = |change: PoolChange, [links, nodes, wanted]: [usize; 3]| {
+            let size = PoolSize {
+                links,
+                nodes,
+                wanted,
+            };
+            pool_line(&change, size)
+        };
+        let lost = PoolChange::Lost {
+            why: "it broke".to_owned(),
+        };
+        assert_eq!(line(PoolChange::Up, [2, 2, 3]), None);
+        assert_eq!(
+            line(PoolChange::Up, [3, 2, 3]).unwrap(),
+            "connected by 3 links to 2 nodes"
+        );
+        assert_eq!(
+            line(lost, [1, 1, 2]).unwrap(),
+            "one link lost: it broke; making another, still connected by 1 link to 1 node"
+        );
+        assert_eq!(
+            line(PoolChange::Moved, [2, 2, 2]).unwrap(),
+            "moved from one node of the server to another; connected by 2 links to 2 nodes"
         );
     }
 

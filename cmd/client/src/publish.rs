@@ -58,6 +58,8 @@ fn config(settings: &Settings, key: SecretKey, no_retry: bool) -> anyhow::Result
     let mut config = Config::new(settings.server.clone(), Arc::new(key));
     config.name.clone_from(&settings.name);
     config.expect_domain.clone_from(&settings.expect_domain);
+    config.mode = settings.mode;
+    config.links = settings.links;
     config.no_retry = no_retry;
     config.agent = concat!("adit/", env!("CARGO_PKG_VERSION")).to_owned();
     if config.server.is_tls() {

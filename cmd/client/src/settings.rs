@@ -1,22 +1,28 @@
 //! The settings of an agent: read from their layers, checked, and turned into what the agent takes.
 
+mod words;
+
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use agent::TargetProtocol;
-use identity::{canonical_host, check_name};
+use agent::{Links, TargetProtocol};
+use identity::{Mode, canonical_host, check_name};
 use runtime::config::{ConfigError, Layers, Loaded};
 use runtime::logging::LogFormat;
 use serde::Deserialize;
 use tunnel::ws::Endpoint;
 
+use self::words::{LinksWord, ModeWord};
+
 /// The variables that are settings here. Others that begin alike are the server's.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_NAME",
     "ADIT_EXPECT_DOMAIN",
+    "ADIT_MODE",
+    "ADIT_LINKS",
     "ADIT_CA_FILE",
     "ADIT_TARGET_PROTOCOL",
     "ADIT_LOG_FORMAT",
@@ -36,6 +42,8 @@ struct Written {
     key: Option<PathBuf>,
     name: Option<String>,
     expect_domain: Option<String>,
+    mode: ModeWord,
+    links: LinksWord,
     ca_file: Option<PathBuf>,
     target_protocol: Option<String>,
     log_format: LogFormat,
@@ -48,6 +56,8 @@ impl Default for Written {
             key: None,
             name: None,
             expect_domain: None,
+            mode: ModeWord(Mode::default()),
+            links: LinksWord(Links::default()),
             ca_file: None,
             target_protocol: None,
             log_format: LogFormat::default(),
@@ -62,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) key: PathBuf,
     pub(crate) name: Option<String>,
     pub(crate) expect_domain: Option<String>,
+    pub(crate) mode: Mode,
+    pub(crate) links: Links,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) target_protocol: TargetProtocol,
     pub(crate) log_format: LogFormat,
@@ -119,6 +131,8 @@ impl Settings {
             key,
             name: written.name.clone(),
             expect_domain,
+            mode: written.mode.0,
+            links: written.links.0,
             ca_file: written.ca_file.clone(),
             target_protocol,
             log_format: written.log_format,
@@ -166,10 +180,14 @@ mod tests {
             ("ADIT_CONFIG", "/etc/adit-server.toml"),
             ("ADIT_SERVER", "tunnels.example"),
             ("ADIT_EXPECT_DOMAIN", "Tunnels.Example."),
+            ("ADIT_LINKS", "3"),
+            ("ADIT_MODE", "shared"),
         ])
         .unwrap();
         assert_eq!(settings.server.to_string(), "https://tunnels.example");
         assert_eq!(settings.expect_domain.as_deref(), Some("tunnels.example"));
+        assert_eq!(settings.links.to_string(), "3");
+        assert_eq!(settings.mode, Mode::Shared);
     }
 
     #[test]
@@ -190,6 +208,16 @@ mod tests {
                 "ADIT_TARGET_PROTOCOL",
                 "h2",
                 "target_protocol (from ADIT_TARGET_PROTOCOL): \"h2\" is no protocol for a target; write http1 or h2c",
+            ),
+            (
+                "ADIT_LINKS",
+                "9",
+                "links (from ADIT_LINKS): \"9\" is no such number; write auto, or a whole number from 1 to 8",
+            ),
+            (
+                "ADIT_MODE",
+                "both",
+                "mode (from ADIT_MODE): \"both\" is no mode; write exclusive or shared",
             ),
             (
                 "ADIT_LOG_FORMAT",
