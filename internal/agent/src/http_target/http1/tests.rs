@@ -1,4 +1,4 @@
-//! What a request looks like to the system.
+//! What a request looks like to the system, and the moment between a connection's end and our notice of it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as Poller, Poll};
 
 use exchange::body::{Incoming, Rules};
-use exchange::{Opening, Outlet, Role, open};
+use exchange::{Opening, Outlet, Role, Sender, open};
 use http::Method;
+use http_body_util::BodyExt as _;
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
 use messages::{Frame, StreamId};
-use tokio::task::yield_now;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, yield_now};
 
 use super::*;
 use crate::testing::request;
@@ -69,21 +73,23 @@ impl Outlet for Nowhere {
     fn done(&self) {}
 }
 
-/// A request's body as it came with its head.
-async fn body_of(bytes: &[u8]) -> RequestBody {
-    let (port, _sender, mut receiver) = open(Arc::new(Nowhere), Opening::of(Role::Agent));
+/// A request's body as it came with its head, and what keeps its exchange alive.
+async fn body_of(bytes: &[u8]) -> (RequestBody, Sender) {
+    let (port, sender, mut receiver) = open(Arc::new(Nowhere), Opening::of(Role::Agent));
     let head = request(Method::POST, "/", &[]);
     let frame = head.encode(StreamId(1), bytes, true).unwrap();
     port.deliver(&frame).unwrap();
     receiver.recv().await.unwrap();
-    RequestBody::following(Incoming::new(receiver, Rules::default()), None)
+    let body = RequestBody::following(Incoming::new(receiver, Rules::default()), None);
+    (body, sender)
 }
 
 #[tokio::test]
 async fn a_head_and_a_body_that_came_with_it_leave_in_one_write_and_the_body_is_not_copied() {
     let notes = Notebook::default();
     let (mut connection, driver) = builder().handshake(notes.clone()).await.unwrap();
-    let mut asked = Request::new(body_of(b"field=value").await);
+    let (body, _sender) = body_of(b"field=value").await;
+    let mut asked = Request::new(body);
     *asked.method_mut() = Method::POST;
     asked
         .headers_mut()
@@ -104,4 +110,50 @@ async fn a_head_and_a_body_that_came_with_it_leave_in_one_write_and_the_body_is_
     };
     assert!(head.starts_with(b"POST / HTTP/1.1\r\n") && head.ends_with(b"\r\n\r\n"));
     assert_eq!(body, b"field=value");
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
+
+/// The far end of a connection that has answered once and waits for the next request.
+async fn kept(http1: &Http1) -> DuplexStream {
+    let (ours, mut target) = duplex(4096);
+    let (mut connection, driver) = http1.builder.handshake(TokioIo::new(ours)).await.unwrap();
+    http1.tasks.spawn(driver);
+    let asking = connection.send_request(Request::new(RequestBody::empty()));
+    let answering = async {
+        assert!(target.read(&mut [0; 1024]).await.unwrap() > 0);
+        target.write_all(OK).await.unwrap();
+    };
+    let (response, ()) = tokio::join!(asking, answering);
+    let response = http1.pool.lend(connection, response.unwrap());
+    response.into_body().collect().await.unwrap();
+    target
+}
+
+#[tokio::test]
+async fn a_request_of_which_no_byte_was_written_is_sent_on_a_fresh_connection_whatever_it_asks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let config = HttpTargetConfig::default();
+    let dial = Dial::new(authority, config.connect_timeout);
+    let http1 = Http1::new(dial, &config, &TaskTracker::new());
+    // Closed, but nothing of ours has run since.
+    drop(kept(&http1).await);
+    let head = request(Method::POST, "/", &[]);
+    let (body, sender) = body_of(b"once").await;
+    let (context, _answer) = Context::new(&head, sender, None, None);
+    let mut asked = Request::new(body);
+    *asked.method_mut() = Method::POST;
+    let mut target = JoinSet::new();
+    target.spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"4\r\nonce\r\n0\r\n\r\n") {
+            assert!(tcp.read_buf(&mut heard).await.unwrap() > 0);
+        }
+        tcp.write_all(OK).await.unwrap();
+        tcp
+    });
+    let answered = http1.call(asked, context).await;
+    assert_eq!(answered.unwrap().status(), 200);
 }
