@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use foldhash::fast::RandomState;
-use messages::NodeId;
+use messages::{NodeId, TunnelId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use super::names::Names;
 use super::pair::{self, Pair};
 use super::timing::Timing;
 use super::wire::{Envelopes, Header};
-use crate::{Delivery, Envelope, SendError};
+use crate::{Content, Delivery, Envelope, ExchangeId, Nack, SendError};
 
 /// How many other nodes are known at once.
 const MAX_PEERS: usize = 4096;
@@ -31,6 +31,32 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn pair(&self) -> MutexGuard<'_, Pair> {
         locked(&self.pair)
+    }
+}
+
+/// What a message would have begun.
+#[derive(Clone, Copy)]
+pub(super) struct Opening {
+    exchange: ExchangeId,
+    tunnel: TunnelId,
+}
+
+impl Opening {
+    pub(super) fn of(envelope: &Envelope) -> Option<Self> {
+        matches!(envelope.content, Content::Open { .. }).then_some(Self {
+            exchange: envelope.exchange,
+            tunnel: envelope.tunnel,
+        })
+    }
+
+    /// The answer that the node would have given.
+    fn not_here(self, node: NodeId) -> Envelope {
+        Envelope {
+            from: node,
+            exchange: self.exchange,
+            tunnel: self.tunnel,
+            content: Content::Nack(Nack::NotHere),
+        }
     }
 }
 
@@ -115,14 +141,15 @@ impl Pairs {
         door.report(peer.node, report);
     }
 
-    /// Redis said how many heard a message.
-    pub(super) fn published(&self, peer: &Arc<Peer>, term: u64, receivers: u64, door: &Door) {
-        if receivers > 0 {
-            return;
-        }
+    /// Redis said that nobody heard a message. What was to open an exchange was then certainly not delivered, and its
+    /// sender may offer it to another node, whatever it was.
+    pub(super) fn unheard(&self, peer: &Arc<Peer>, term: u64, openings: Vec<Opening>, door: &Door) {
         let _held = door.hold();
+        for opening in openings {
+            door.deliver(Delivery::Envelope(opening.not_here(peer.node)));
+        }
         let now = Instant::now();
-        let report = peer.pair().published(term, receivers, &self.timing, now);
+        let report = peer.pair().published(term, 0, &self.timing, now);
         door.report(peer.node, report);
     }
 

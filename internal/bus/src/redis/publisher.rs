@@ -12,7 +12,7 @@ use futures_util::{FutureExt, poll};
 use redis::{Cmd, RedisResult, RedisWrite, Value};
 
 use super::error::StoreError;
-use super::pairs::Peer;
+use super::pairs::{Opening, Peer};
 use super::session::Session;
 use super::shared::Shared;
 use super::wire::{self, Header};
@@ -28,6 +28,7 @@ struct Reply {
     peer: Arc<Peer>,
     term: u64,
     cost: usize,
+    openings: Vec<Opening>,
     receivers: RedisResult<Value>,
 }
 
@@ -56,6 +57,7 @@ pub(super) async fn publish(shared: &Shared, session: &Session) {
             }
             let command = command(session, &peer, &header, &envelopes);
             let cost = MESSAGE_COST + envelopes.iter().map(wire::cost).sum::<usize>();
+            let openings = envelopes.iter().filter_map(Opening::of).collect();
             drop(envelopes);
             let mut connection = session.line(&peer.channel);
             let mut reply = async move {
@@ -64,6 +66,7 @@ pub(super) async fn publish(shared: &Shared, session: &Session) {
                     peer,
                     term: header.term,
                     cost,
+                    openings,
                     receivers,
                 }
             }
@@ -119,13 +122,16 @@ fn take_reply(shared: &Shared, session: &Session, reply: Reply) {
     let Reply {
         peer,
         term,
+        openings,
         receivers,
-        ..
+        cost: _,
     } = reply;
     match receivers.and_then(Value::extract_error) {
         Ok(Value::Int(count)) => {
-            let count = u64::try_from(count).unwrap_or(0);
-            shared.pairs.published(&peer, term, count, &shared.door);
+            let heard = u64::try_from(count).unwrap_or(0);
+            if heard == 0 {
+                shared.pairs.unheard(&peer, term, openings, &shared.door);
+            }
         }
         Ok(_) => session.ending().end("a publish was answered by no number"),
         // Whatever it was, the numbers no longer fit what was said: all begins anew.

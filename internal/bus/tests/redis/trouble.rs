@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use adit_bus::redis::Timing;
 use adit_bus::{
-    AnnounceError, Announcement, Content, Delivery, Health, LinkId, SendError, Unavailable,
+    AnnounceError, Announcement, Content, Delivery, Envelope, Health, LinkId, Nack, SendError,
+    Unavailable,
 };
+use bytes::Bytes;
+use messages::{Frame, NodeId, StreamId};
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Actor, claim, eventually, tunnel};
@@ -40,6 +43,33 @@ async fn a_restart_that_forgets_everything_heals_by_itself() {
     assert_eq!(refused, Err(AnnounceError::Replaced { by: generation }));
     let newer = b.holds(&claim(tunnel(1), 3, 3)).await;
     assert!(newer > generation);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_heard_is_known_not_to_have_begun() {
+    let server = Server::start(&[]).await;
+    let a = Actor::join(&server.url(), 1).await;
+    a.is_up().await;
+    let gone = NodeId([77; 16]);
+    let opening = Content::Open {
+        link: LinkId(1),
+        generation: 1,
+        attempt: 0,
+        frame: Frame::body(StreamId(1), Bytes::from_static(b"a request"), true),
+    };
+    let sent = a.node.bus.send(gone, a.envelope(7, opening));
+    assert_eq!(sent, Ok(()), "that it is gone is not known yet");
+    let nack = Envelope {
+        from: gone,
+        ..a.envelope(7, Content::Nack(Nack::NotHere))
+    };
+    a.gets(&Delivery::Envelope(nack.clone())).await;
+    a.gets(&Delivery::Lost(gone)).await;
+    assert_eq!(
+        a.all().first(),
+        Some(&Delivery::Envelope(nack)),
+        "it may be offered elsewhere before anything else is said of the node"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,12 +336,12 @@ async fn a_node_that_stood_still_discards_what_was_sent_to_it() {
     stopped.join().expect("it ends");
 }
 
-fn a_id() -> messages::NodeId {
+fn a_id() -> NodeId {
     adit_node(1)
 }
 
-fn adit_node(n: u8) -> messages::NodeId {
-    messages::NodeId([n; 16])
+fn adit_node(n: u8) -> NodeId {
+    NodeId([n; 16])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
