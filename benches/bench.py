@@ -14,7 +14,7 @@ from collections import defaultdict
 
 from cases import CASES
 from cases.figures import NotApplicable
-from load import LOAD, Instructions, Loads
+from load import LOAD, Busy, Instructions, Loads
 from peers import PEERS
 from peers.ours import RELEASE, ROOT
 from proc import Stage
@@ -34,6 +34,10 @@ class Bench:
         self.cases = cases
         self.left_out = left_out
         self.loads = Loads(stage, given.seconds)
+        # A machine that is busy before the run begins measures somebody else's work too.
+        with Busy() as busy:
+            time.sleep(2)
+        self.busy_before = busy.percent
         self.upstream = stage.start("upstream", [LOAD, "serve"]).first_line()
         self.figures = defaultdict(lambda: defaultdict(list))
         self.failures = {}

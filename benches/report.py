@@ -1,6 +1,7 @@
 """What came of it, as Markdown: against the bars, every way, more workers, Adit alone."""
 
 import platform
+import re
 import statistics
 import subprocess
 from os import cpu_count
@@ -33,6 +34,12 @@ def line(*cells):
 
 def header(*titles):
     return [line(*titles), line("---", *["---:"] * (len(titles) - 1))]
+
+
+def version(command):
+    out = subprocess.run(command, capture_output=True, text=True)
+    found = re.search(r"\d+\.\d+\.\d+", out.stdout + out.stderr)
+    return f"{command[0]} {found.group() if found else 'of an unknown version'}"
 
 
 class Report:
@@ -79,14 +86,16 @@ class Report:
         memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1024 / 1024
         commands = [["nginx", "-v"], ["wrk", "-v"], ["rustc", "--version"]]
         commands += [peer.version for peer in self.bench.peers if peer.version]
-        said = [subprocess.run(command, capture_output=True, text=True) for command in commands]
-        said = [(out.stdout.strip() or out.stderr.strip()).splitlines()[0].strip() for out in said]
-        return f"{cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}; {'; '.join(said)}; {self.bench.commit}."
+        programs = "; ".join(version(command) for command in commands)
+        return f"{cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}; {programs}; {self.bench.commit}."
 
     def method(self):
         bench = self.bench
-        lines = [f"{bench.rounds} interleaved rounds of {bench.seconds} s a case; median (lowest–highest). A ratio is the median"]
-        lines += ["of the rounds' ratios."]
+        lines = [
+            f"{bench.rounds} interleaved rounds of {bench.seconds} s a case; median (lowest–highest).",
+            "A ratio is the median of the rounds' ratios.",
+            f"Before the run {bench.busy_before:.0f} % of the processors were in use, by others.",
+        ]
         if not Instructions.available:
             lines.append("This machine has no counters for `perf stat`: no kernel instructions are counted.")
         lines += [f"Not run: {title} ({why})." for title, why in bench.left_out.items()]
@@ -149,7 +158,7 @@ class Report:
             if case.when != "rounds":
                 continue
             for row in case.rows:
-                if row.optional:
+                if not row.compared:
                     continue
                 against = [self.ratios(case, row, slug, YARDSTICK) for slug in ("adit", *others)]
                 within = [self.ratios(case, row, slug, "adit") for slug in others]

@@ -42,7 +42,7 @@ def rows(first, bar, most_instructions):
     return (
         Row("rate", first, (at_least(bar, YARDSTICK),)),
         Row("p99", "— p99, ms", (at_most(STALL_MS),)),
-        Row("slow", f"— slower than {STALL_MS:.0f} ms, %"),
+        Row("slow", f"— slower than {STALL_MS:.0f} ms, %", compared=False),
         *cpu_rows("requests"),
         Row("instructions", "— thousand instructions per request", (at_most(most_instructions),), optional=True),
     )

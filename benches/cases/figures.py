@@ -42,6 +42,8 @@ class Row:
     bars: tuple[Bar, ...] = ()
     # Left out of the tables where nothing has it.
     optional: bool = False
+    # Whether it says anything as a multiple of another way's.
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def cpu_rows(what, bars=()):
     """CPU per 100,000 of something, in all and by program."""
     return (
         Row("cpu", f"— CPU s per 100k {what}", bars),
-        Row("cpu_public", "— of these the public side (server, last hop)", optional=True),
-        Row("cpu_inner", "— of these next to the upstream (agent, first hop)", optional=True),
-        Row("cpu_holder", "— of these the node that holds the link", optional=True),
-        Row("cpu_bus", "— of these the bus", optional=True),
+        Row("cpu_public", "— of these the public side (server, last hop)", optional=True, compared=False),
+        Row("cpu_inner", "— of these next to the upstream (agent, first hop)", optional=True, compared=False),
+        Row("cpu_holder", "— of these the node that holds the link", optional=True, compared=False),
+        Row("cpu_bus", "— of these the bus", optional=True, compared=False),
     )
