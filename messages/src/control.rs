@@ -193,7 +193,8 @@ impl RefusalCode {
     }
 }
 
-/// The sender is about to close the link.
+/// The sender is about to close the link; or, said for the first time and with [`DisconnectCode::Draining`], wishes the
+/// peer to move and goes on until it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disconnect {
     /// For machines.

@@ -90,10 +90,12 @@ struct Flags {
 }
 
 /// Variables that begin like ours and are not settings of the server: its own `--config`, and the agent's.
-const NOT_SETTINGS: [&str; 8] = [
+const NOT_SETTINGS: [&str; 10] = [
     "ADIT_CONFIG",
     "ADIT_SERVER",
     "ADIT_KEY",
+    "ADIT_LINKS",
+    "ADIT_MODE",
     "ADIT_NAME",
     "ADIT_EXPECT_DOMAIN",
     "ADIT_CA_FILE",

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::{Content, Delivery, Directory, Envelope, Inbox};
+use bus::{Content, Delivery, Directory, Envelope, Health, Inbox};
 use edge::Edge;
 use messages::NodeId;
 use runtime::config::Loaded;
@@ -39,6 +39,9 @@ impl Node {
         let settings = &loaded.settings;
         let inbox = Arc::new(NodeInbox::default());
         let fleet = fleet(loaded, inbox.clone()).await?;
+        if let Health::Down { why } = fleet.bus.health() {
+            tracing::warn!(why, "the bus cannot be reached: serving what is on this node, and trying on");
+        }
         let leaving = CancellationToken::new();
         let uplink = Uplink::new(
             settings.uplink(public),
@@ -107,16 +110,18 @@ impl Node {
     }
 }
 
-/// Whether the fleet of these settings can be joined; leaves it at once.
+/// Whether the fleet of these settings can be joined now; leaves it at once.
 ///
 /// # Errors
-/// As [`Node::join`].
+/// As [`Node::join`], and when the bus cannot be reached: a server would start all the same, and go on trying.
 pub(crate) async fn try_fleet(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
-    fleet(loaded, Arc::new(NodeInbox::default()))
-        .await?
-        .leave()
-        .await;
-    Ok(())
+    let fleet = fleet(loaded, Arc::new(NodeInbox::default())).await?;
+    let health = fleet.bus.health();
+    fleet.leave().await;
+    match health {
+        Health::Up => Ok(()),
+        Health::Down { why } => Err(loaded.fault("bus", why).into()),
+    }
 }
 
 async fn fleet(loaded: &Loaded<Settings>, inbox: Arc<NodeInbox>) -> anyhow::Result<bus::Node> {

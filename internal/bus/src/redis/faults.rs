@@ -11,6 +11,10 @@ pub(super) struct Faults {
 
 #[cfg(feature = "conformance")]
 impl Faults {
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
     /// The next batch for `to` is counted as sent, and lost on the way.
     pub(super) fn lose_next_batch(&self, to: NodeId) {
         super::locked(&self.lose).insert(to);
@@ -32,12 +36,16 @@ impl Faults {
 }
 
 #[cfg(not(feature = "conformance"))]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Faults;
 
 #[cfg(not(feature = "conformance"))]
 #[expect(clippy::unused_self, reason = "the same face as the one above")]
 impl Faults {
+    pub(super) fn none() -> Self {
+        Self
+    }
+
     pub(super) fn loses_batch(&self, _: NodeId) -> bool {
         false
     }

@@ -76,7 +76,7 @@ impl Shared {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             upkeep: tokio::sync::Mutex::new(None),
-            faults: Faults::default(),
+            faults: Faults::none(),
             timing,
         }
     }
