@@ -147,6 +147,10 @@ impl VisitorIo {
         let len = self.sniffed.len().min(buf.remaining());
         buf.put_slice(&self.sniffed[..len]);
         self.sniffed.drain(..len);
+        if self.sniffed.is_empty() {
+            // A connection may live long, above all an agent's.
+            self.sniffed = Vec::new();
+        }
     }
 
     /// A head that is whole is no longer waited for.
