@@ -132,6 +132,8 @@ defaults
   timeout server 1h
   timeout tunnel 1h
   timeout http-keep-alive 60s
+  # Or a machine that stands still for 0.4 s, as busy ones do, would be a fleet that is down.
+  timeout check 5s
   option forwardfor
   option http-no-delay
   # A connection that was refused has carried nothing: another server gets it at once.

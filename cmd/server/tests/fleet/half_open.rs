@@ -1,0 +1,66 @@
+//! A link whose packets are swallowed: neither side is told.
+
+use std::time::Duration;
+
+use testkit::{fault::FaultProxy, fleet::Fleet, process::Agent};
+use tokio::time::Instant;
+
+use crate::{
+    service::Service,
+    stage::{ONE_LINK, Stage, gets, within},
+};
+
+/// With a tenth of the times of the defaults, so that the 20 s in which a dead link is noticed are 2.
+const QUICK: &str = "[links]\nping_after = \"1s\"\ndead_after = \"2s\"";
+
+/// Those 2 s, and the way of the news to other nodes.
+const NOTICED: Duration = Duration::from_secs(4);
+
+#[tokio::test]
+async fn a_link_that_swallows_everything_is_noticed_in_time_and_made_again() {
+    let stage = Stage::with(Fleet::of(2).with(QUICK)).await;
+    let way = FaultProxy::to(stage.fleet.addr_of(1)).await;
+    let agent = stage.agent_by(way.addr(), ONE_LINK).await;
+    let visitor = stage.fleet.visitor_of(0, &agent);
+    let mut began = None;
+    let stalling = async {
+        stage.service.until_asked("GET /hold", 1).await;
+        way.stall();
+        began = Some(Instant::now());
+    };
+    let (held, ()) = tokio::join!(visitor.get("/hold"), stalling);
+    let noticed = began.unwrap().elapsed();
+    assert_eq!(held.error(), Some("link-lost"));
+    assert!(noticed < NOTICED, "noticed after {noticed:?}");
+    within(NOTICED, "it is offline", async || {
+        visitor.get("/").await.error() == Some("tunnel-offline")
+    })
+    .await;
+    way.resume();
+    // The agent had noticed too, and has tried ever since.
+    gets(&visitor, "service", Duration::from_secs(15)).await;
+}
+
+#[tokio::test]
+async fn the_name_of_a_half_open_link_is_usable_at_once_elsewhere() {
+    let stage = Stage::of(3).await;
+    let way = FaultProxy::to(stage.fleet.addr_of(1)).await;
+    let mut old = stage.agent_by(way.addr(), ONE_LINK).await;
+    for node in [0, 1, 2] {
+        let visitor = stage.fleet.visitor_of(node, &old);
+        assert_eq!(visitor.get("/").await.text(), "service");
+    }
+    way.stall();
+    let new = Service::named("new").await;
+    let addr = stage.fleet.addr_of(2);
+    let agent = Agent::dial(addr, &new.port(), &stage.key, ONE_LINK).await;
+    for node in [0, 1, 2] {
+        let visitor = stage.fleet.visitor_of(node, &agent);
+        let took = gets(&visitor, "new", Duration::from_secs(3)).await;
+        assert!(took < Duration::from_secs(1), "node {node} after {took:?}");
+    }
+    way.resume();
+    assert_eq!(old.program.ended().await.code(), Some(4));
+    let visitor = stage.fleet.visitor_of(1, &agent);
+    assert_eq!(visitor.get("/").await.text(), "new");
+}

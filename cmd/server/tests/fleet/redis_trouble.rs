@@ -1,0 +1,130 @@
+//! What Redis does to a fleet that is in use.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use testkit::{
+    fleet::Fleet,
+    load::Load,
+    process::Key,
+    visitor::{PATIENCE, Visitor},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::stage::{Events, ONE_LINK, Stage, gets, none_lost, within};
+
+/// From when Redis is back to when everything works: 2 s are promised.
+const BACK: Duration = Duration::from_secs(3);
+
+/// Waits until that visitor is told that the bus is away.
+async fn is_told(visitor: &Visitor, limit: Duration) {
+    within(limit, "the visitor is told", async || {
+        let answer = visitor.get("/").await;
+        let told = answer.error() == Some("bus-unavailable");
+        if told {
+            assert_eq!(answer.status, 503);
+            assert!(answer.headers.contains_key(RETRY_AFTER));
+        }
+        told
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_restart_that_forgets_everything_is_over_soon() {
+    let mut stage = Stage::of(2).await;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    stage.fleet.redis.stop().await;
+    stage.fleet.redis.start().await;
+    let took = gets(&far, "service", BACK).await;
+    assert!(took < BACK, "{took:?}");
+    assert_eq!(
+        agent.program.said("lost"),
+        0,
+        "{:?}",
+        agent.program.output()
+    );
+}
+
+#[tokio::test]
+async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce_later() {
+    let mut stage = Stage::of(2).await;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    let mut events = Events::of(&stage.fleet.visitor_of(1, &agent)).await;
+    let mut load = Load::at(50).through(stage.fleet.addr_of(1), agent.host());
+    load.succeeds(20).await;
+    stage.fleet.redis.stop().await;
+    let began = Instant::now();
+    is_told(&far, BACK).await;
+    let key = Key::fresh();
+    let port = stage.service.port();
+    let newcomer = stage.fleet.agent_of(1, &port, &key, ONE_LINK).await;
+    let near = stage.fleet.visitor_of(1, &newcomer);
+    assert_eq!(near.get("/").await.text(), "service");
+    let unknown = stage.fleet.visitor_of(0, &newcomer);
+    is_told(&unknown, BACK).await;
+    while began.elapsed() < Duration::from_secs(5) {
+        let answer = far.get("/").await;
+        assert_eq!(answer.error(), Some("bus-unavailable"));
+        events.next().await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    stage.fleet.redis.start().await;
+    let back = Instant::now();
+    gets(&far, "service", BACK).await;
+    gets(&unknown, "service", BACK).await;
+    let took = back.elapsed();
+    assert!(took < BACK, "after {took:?}");
+    events.next().await;
+    none_lost(&load.stop().await);
+}
+
+#[tokio::test]
+async fn subscribers_that_are_thrown_out_come_back() {
+    let stage = Stage::of(2).await;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    for _ in 0..2 {
+        assert!(stage.fleet.redis.kill_clients("pubsub").await >= 2);
+        gets(&far, "service", BACK).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_redis_keeps_what_it_knows_and_learns_the_rest_when_there_is_room() {
+    let stage = Stage::with(Fleet::of(2).with_redis(&["--maxmemory", "8mb"])).await;
+    let redis = &stage.fleet.redis;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    let much = vec![b'x'; 256 << 10];
+    let mut fill = 0;
+    while redis
+        .try_command([b"SET", format!("fill{fill}").as_bytes(), &much])
+        .await
+        .is_ok()
+    {
+        fill += 1;
+    }
+    let full = Instant::now();
+    let key = Key::fresh();
+    let port = stage.service.port();
+    let newcomer = stage.fleet.agent_of(1, &port, &key, ONE_LINK).await;
+    let near = stage.fleet.visitor_of(1, &newcomer);
+    assert_eq!(near.get("/").await.text(), "service");
+    // Longer than a lease lives that nobody could renew.
+    while full.elapsed() < Duration::from_secs(7) {
+        assert_eq!(far.get("/").await.text(), "service");
+        sleep(Duration::from_millis(200)).await;
+    }
+    for number in 0..fill {
+        redis.command(["DEL", &format!("fill{number}")]).await;
+    }
+    let unknown = stage.fleet.visitor_of(0, &newcomer);
+    gets(&unknown, "service", PATIENCE.min(BACK * 2)).await;
+}
