@@ -31,7 +31,20 @@ pub(super) struct Cache {
     patience: Duration,
 }
 
-enum Entry {
+/// For how long after its routes were found wrong a tunnel is taken to be on its way to another node: what is not found
+/// is then asked again soon.
+const MOVING: Duration = Duration::from_secs(3);
+
+/// How much sooner.
+const SOONER: u32 = 5;
+
+struct Entry {
+    state: State,
+    /// Set when the routes were found wrong.
+    moving_until: Option<Instant>,
+}
+
+enum State {
     Known {
         routes: Routes,
         until: Instant,
@@ -41,6 +54,7 @@ enum Entry {
         at: Instant,
         answer: Answer,
     },
+    Forgotten,
 }
 
 /// What the cache has for somebody who asks.
@@ -69,11 +83,11 @@ impl Cache {
     ) -> Found {
         let now = Instant::now();
         let mut entries = locked(&self.entries);
-        match entries.get(&tunnel) {
-            Some(Entry::Known { routes, until }) if now < *until => {
+        match entries.get(&tunnel).map(|entry| &entry.state) {
+            Some(State::Known { routes, until }) if now < *until => {
                 return Found::Known(Routes::clone(routes));
             }
-            Some(Entry::Asked { at, answer, .. }) if now - *at < self.patience => {
+            Some(State::Asked { at, answer, .. }) if now - *at < self.patience => {
                 return Found::Asked(answer.clone());
             }
             _ => {}
@@ -86,10 +100,13 @@ impl Cache {
         }
         let question = self.questions.fetch_add(1, Ordering::Relaxed);
         let answer = ask(question).shared();
-        let entry = Entry::Asked {
-            question,
-            at: now,
-            answer: answer.clone(),
+        let entry = Entry {
+            moving_until: entries.get(&tunnel).and_then(|entry| entry.moving_until),
+            state: State::Asked {
+                question,
+                at: now,
+                answer: answer.clone(),
+            },
         };
         entries.insert(tunnel, entry);
         Found::Asked(answer)
@@ -102,34 +119,38 @@ impl Cache {
         question: u64,
         answer: &Result<Routes, Unavailable>,
     ) {
+        let now = Instant::now();
         let mut entries = locked(&self.entries);
-        let is_open = matches!(
-            entries.get(&tunnel),
-            Some(Entry::Asked { question: open, .. }) if *open == question
-        );
-        if !is_open {
+        let Some(entry) = entries.get_mut(&tunnel) else {
             return;
+        };
+        match entry.state {
+            State::Asked { question: open, .. } if open == question => {}
+            _ => return,
         }
-        match answer {
-            Ok(routes) => {
-                let kept = match routes.is_empty() {
-                    true => self.not_found,
-                    false => self.found,
-                };
-                let entry = Entry::Known {
-                    routes: Routes::clone(routes),
-                    until: Instant::now() + kept,
-                };
-                entries.insert(tunnel, entry);
-            }
-            Err(Unavailable) => {
-                entries.remove(&tunnel);
-            }
+        entry.state = match answer {
+            Ok(routes) => State::Known {
+                routes: Routes::clone(routes),
+                until: now + self.kept(routes, entry.is_moving(now)),
+            },
+            Err(Unavailable) => State::Forgotten,
+        };
+    }
+
+    fn kept(&self, routes: &Routes, moving: bool) -> Duration {
+        match (routes.is_empty(), moving) {
+            (false, _) => self.found,
+            (true, false) => self.not_found,
+            (true, true) => self.not_found / SOONER,
         }
     }
 
+    /// The routes were wrong. Nothing is remembered of a tunnel that nobody asked for.
     pub(super) fn forget(&self, tunnel: TunnelId) {
-        locked(&self.entries).remove(&tunnel);
+        if let Some(entry) = locked(&self.entries).get_mut(&tunnel) {
+            entry.state = State::Forgotten;
+            entry.moving_until = Some(Instant::now() + MOVING);
+        }
     }
 
     pub(super) fn forget_all(&self) {
@@ -139,10 +160,15 @@ impl Cache {
 
 impl Entry {
     fn is_fresh(&self, now: Instant, patience: Duration) -> bool {
-        match self {
-            Self::Known { until, .. } => now < *until,
-            Self::Asked { at, .. } => now - *at < patience,
+        match &self.state {
+            State::Known { until, .. } => now < *until,
+            State::Asked { at, .. } => now - *at < patience,
+            State::Forgotten => self.is_moving(now),
         }
+    }
+
+    fn is_moving(&self, now: Instant) -> bool {
+        self.moving_until.is_some_and(|until| now < until)
     }
 }
 
@@ -189,6 +215,22 @@ mod tests {
         assert!(look(&cache, Ok(none())).await);
         cache.forget(TUNNEL);
         assert!(look(&cache, Ok(none())).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_that_was_just_there_is_looked_for_more_often() {
+        let timing = Timing::default();
+        let cache = Arc::new(Cache::new(&timing));
+        assert!(look(&cache, Ok(none())).await);
+        cache.forget(TUNNEL);
+        assert!(look(&cache, Ok(none())).await);
+        assert!(!look(&cache, Ok(none())).await);
+        tokio::time::advance(timing.not_found / SOONER).await;
+        assert!(look(&cache, Ok(none())).await, "it may have come back");
+        tokio::time::advance(MOVING).await;
+        assert!(look(&cache, Ok(none())).await);
+        tokio::time::advance(timing.not_found / SOONER).await;
+        assert!(!look(&cache, Ok(none())).await, "it seems gone for good");
     }
 
     #[tokio::test(start_paused = true)]

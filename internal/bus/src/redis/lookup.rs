@@ -37,7 +37,12 @@ impl Shared {
             Found::Known(routes) => routes,
             Found::Asked(answer) => answer.await?,
         };
-        Ok(self.with_own(tunnel, others))
+        let routes = self.with_own(tunnel, Routes::clone(&others));
+        if routes.is_empty() && !others.is_empty() {
+            // Those who held it are gone since: somebody else may by now.
+            self.cache.forget(tunnel);
+        }
+        Ok(routes)
     }
 
     /// The routes on other nodes that live, as Redis has them.

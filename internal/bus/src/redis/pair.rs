@@ -280,6 +280,9 @@ impl Pair {
 
     /// This node was cut off from the bus: nothing that was under way can be relied on.
     pub(super) fn cut(&mut self) -> Option<Report> {
+        // Nobody could have answered meanwhile, so that it was silent says nothing of the other. If it is really gone, a
+        // publish that nobody hears shows it again.
+        self.gone_until = None;
         if !self.used {
             // A term in which nothing happened here goes on: the other's numbers show whether anything was lost.
             return None;
@@ -291,10 +294,10 @@ impl Pair {
     }
 
     /// To be called some times in each interval of probes.
+    ///
+    /// One that was taken to be gone is greeted as well: it may have been the bus that was silent, and its first word ends
+    /// the matter for both.
     pub(super) fn tick(&mut self, timing: &Timing, now: Instant) -> Option<Report> {
-        if self.is_gone(now) {
-            return None;
-        }
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now - then);
         let since_probe = since(self.last_probe);
         if !self.used {

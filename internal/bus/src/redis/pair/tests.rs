@@ -356,3 +356,25 @@ fn a_quiet_pair_is_probed_less_often_and_forgotten_in_a_day() {
     world.now += FORGOTTEN;
     assert!(world.sides[0].pair.is_forgotten(world.now));
 }
+
+#[test]
+fn a_silence_of_the_bus_itself_does_not_make_the_other_node_gone() {
+    let timing = Timing::default();
+    let mut now = Instant::now();
+    let mut pair = Pair::new();
+    pair.push(envelope(0, 1, 10), now).expect("there is room");
+    let _sent = pair.next_message(NAMES[0], TOTAL_BUDGET);
+    while !pair.is_gone(now) {
+        now += timing.probe / 4;
+        let _report = pair.tick(&timing, now);
+        let _probe = pair.next_message(NAMES[0], TOTAL_BUDGET);
+    }
+    pair.cut();
+    assert!(!pair.is_gone(now));
+    now += timing.probe;
+    pair.tick(&timing, now);
+    assert!(
+        pair.next_message(NAMES[0], TOTAL_BUDGET).is_some(),
+        "it is greeted"
+    );
+}
