@@ -153,8 +153,12 @@ impl VisitorIo {
         }
     }
 
-    /// A head that is whole is no longer waited for.
+    /// A head that is whole is no longer waited for, and after an upgrade no other
+    /// ever will be.
     fn note_requests(&mut self) {
+        if self.state.upgraded.load(Ordering::Relaxed) {
+            self.waiting.retire();
+        }
         let begun = self.state.begun.load(Ordering::Relaxed);
         if begun != self.seen {
             self.seen = begun;

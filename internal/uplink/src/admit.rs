@@ -72,13 +72,15 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
         deadline,
         permit,
     } = arrival;
-    let claimant = match welcome(uplink, &mut transport, peer, deadline).await {
+    // Boxed, both halves of the handshake: what they need would be held for as long as the link lives.
+    let welcomed = Box::pin(welcome(uplink, &mut transport, peer, deadline)).await;
+    let claimant = match welcomed {
         Ok(claimant) => claimant,
         Err(rejected) => return turn_away(uplink, peer, &rejected),
     };
     let link = new_link(uplink, claimant.registration());
     let entered = uplink.registry.insert(link.clone());
-    let granted = timeout_at(deadline, grant(uplink, &link, claimant)).await;
+    let granted = timeout_at(deadline, Box::pin(grant(uplink, &link, claimant))).await;
     match granted.unwrap_or(Err(Rejected::TimedOut)) {
         Ok(()) => {
             let _place = permit.into_link();
