@@ -25,7 +25,8 @@ use crate::{
 
 /// Adit's own pages: what answers on hosts that are no tunnel.
 pub trait Reserved: Send + Sync + 'static {
-    /// Answers one request. `peer` is the other end of the TCP connection.
+    /// Answers one request. `peer` is the other end of the TCP connection, or whom
+    /// a trusted proxy there names.
     fn call(
         &self,
         request: Request<Incoming>,

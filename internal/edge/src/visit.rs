@@ -13,6 +13,7 @@ use crate::{
     connection::Connection,
     edge::Edge,
     failure::Failure,
+    forwarded,
     host::{self, Addressed, Destination},
     page::{self, Asked},
     relay::Relay,
@@ -33,7 +34,9 @@ pub(crate) async fn serve(
     let addressed = host::decide(&mut request, &edge.config.domain, &connection.last_host);
     let answered = match addressed {
         Ok(addressed) if addressed.destination == Destination::Own => {
-            return edge.reserved.call(request, connection.peer).await;
+            let trusted = &edge.config.trusted_proxies;
+            let caller = forwarded::visitor(request.headers(), connection.peer, trusted).addr;
+            return edge.reserved.call(request, caller).await;
         }
         Ok(addressed) => {
             facts.host = Some(addressed.host.clone());

@@ -84,6 +84,25 @@ async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce
 }
 
 #[tokio::test]
+async fn a_redis_that_stands_still_is_noticed_and_forgiven() {
+    let stage = Stage::of(2).await;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    let near = stage.fleet.visitor_of(1, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    stage.fleet.redis.pause().await;
+    let noticed = Instant::now();
+    is_told(&far, Duration::from_secs(6)).await;
+    let noticed = noticed.elapsed();
+    assert!(noticed < Duration::from_secs(5), "after {noticed:?}");
+    let asked = Instant::now();
+    assert_eq!(near.get("/").await.text(), "service");
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    stage.fleet.redis.resume().await;
+    gets(&far, "service", BACK).await;
+}
+
+#[tokio::test]
 async fn subscribers_that_are_thrown_out_come_back() {
     let stage = Stage::of(2).await;
     let agent = stage.agent_at(1).await;

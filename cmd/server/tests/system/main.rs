@@ -6,6 +6,7 @@
 )]
 
 mod aborted;
+mod agents_addresses;
 mod attacks;
 mod bad_frames;
 mod event_streams;
