@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use testkit::{fleet::Fleet, redis::Redis};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     service::DOWNLOAD,
@@ -46,6 +46,7 @@ async fn a_slow_visitor_of_a_large_download_costs_redis_and_others_nothing() {
         assert_eq!(visitor.get("/").await.text(), "service");
         assert!(asked.elapsed() < Duration::from_secs(1));
         most = most.max(kept(redis).await);
+        sleep(Duration::from_millis(50)).await;
     }
     assert!(got < DOWNLOAD / 2, "he was slow: {got}");
     // … and then all that is left.
