@@ -81,4 +81,5 @@ def default_workers():
 
 def lacks_redis():
     out = subprocess.run([SERVER, "config", "check", "--bus", "redis://127.0.0.1:1"], capture_output=True, text=True)
-    return None if out.returncode == 0 else "this build has no such bus"
+    # Nobody is there to be joined; what counts is that it was tried.
+    return "this build has no such bus" if "no bus is called" in out.stderr else None

@@ -1,7 +1,7 @@
 //! One visitor connection: hyper with our clocks, and every request to the
 //! relay or to our own pages.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::{
@@ -11,7 +11,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -30,6 +30,10 @@ pub(crate) struct Connection {
     pub(crate) last_host: Arc<LastHost>,
 }
 
+/// How long a connection that has said nothing yet is still listened to once
+/// nobody new is let in.
+const SPEAKS_SOON: Duration = Duration::from_millis(200);
+
 /// Serves one connection to its end. After `shutdown` the requests under way
 /// are finished and no other is taken.
 pub(crate) async fn serve(
@@ -44,12 +48,16 @@ pub(crate) async fn serve(
         last_host: Arc::default(),
     };
     let mut io = VisitorIo::new(tcp, connection.state.clone(), clocks(&edge));
-    // Bytes that are there come first; a connection that is still silent has
-    // nothing under way that a shutdown should wait for.
+    // A connection that is still silent has nothing under way that a shutdown
+    // should wait for, but its first bytes may be.
+    let dismissed = async {
+        shutdown.cancelled().await;
+        sleep(SPEAKS_SOON).await;
+    };
     let sniffed = tokio::select! {
         biased;
         sniffed = io.sniff() => sniffed,
-        () = shutdown.cancelled() => return,
+        () = dismissed => return,
     };
     let ended = match sniffed {
         Ok(Protocol::Http1) => serve_http1(&edge, connection, io, &shutdown).await,
@@ -70,6 +78,8 @@ macro_rules! until_shutdown {
     ($serving:expr, $shutdown:expr) => {{
         let mut serving = pin!($serving);
         tokio::select! {
+            // First: a request that has come already is read before the end.
+            biased;
             ended = serving.as_mut() => ended,
             () = $shutdown.cancelled() => {
                 serving.as_mut().graceful_shutdown();

@@ -1,9 +1,13 @@
 //! The accept loop.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{net::TcpListener, sync::OwnedSemaphorePermit};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::OwnedSemaphorePermit,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{connection, edge::Edge};
@@ -36,20 +40,30 @@ pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: Cancel
 }
 
 async fn accept(edge: &Arc<Edge>, listener: &TcpListener, shutdown: &CancellationToken) {
+    // A drain waits for this loop too: what it still takes is not to be missed.
+    let _accepting = edge.tasks.token();
     while let Some(permit) = room(edge, shutdown).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((tcp, peer)) => {
-                if let Err(error) = tune(&tcp) {
-                    tracing::debug!(%peer, %error, "a socket option was refused");
-                }
-                spawn(edge, tcp, peer, permit, shutdown.clone());
-            }
+            Ok((tcp, peer)) => take(edge, tcp, peer, permit, shutdown),
             Err(error) => after_error(&error).await,
         }
+    }
+    take_waiting(edge, listener, shutdown).await;
+}
+
+/// Takes the connections that wait in the kernel's queue: closing the listener
+/// would reset them, and to their visitors they are open already.
+async fn take_waiting(edge: &Arc<Edge>, listener: &TcpListener, shutdown: &CancellationToken) {
+    // Lets the runtime look at the listener once more.
+    tokio::task::yield_now().await;
+    while let Ok(permit) = edge.connections.clone().try_acquire_owned()
+        && let Some(Ok((tcp, peer))) = listener.accept().now_or_never()
+    {
+        take(edge, tcp, peer, permit, shutdown);
     }
 }
 
@@ -60,14 +74,17 @@ async fn room(edge: &Edge, shutdown: &CancellationToken) -> Option<OwnedSemaphor
     }
 }
 
-fn spawn(
+fn take(
     edge: &Arc<Edge>,
-    tcp: tokio::net::TcpStream,
-    peer: std::net::SocketAddr,
+    tcp: TcpStream,
+    peer: SocketAddr,
     permit: OwnedSemaphorePermit,
-    shutdown: CancellationToken,
+    shutdown: &CancellationToken,
 ) {
-    let connection = connection::serve(edge.clone(), tcp, peer, shutdown);
+    if let Err(error) = tune(&tcp) {
+        tracing::debug!(%peer, %error, "a socket option was refused");
+    }
+    let connection = connection::serve(edge.clone(), tcp, peer, shutdown.clone());
     edge.tasks.spawn(async move {
         connection.await;
         drop(permit);
@@ -77,7 +94,7 @@ fn spawn(
 /// Without `TCP_NODELAY` the last segment of a response waits for the visitor's
 /// delayed acknowledgement: 40 ms. With keepalive a visitor who vanished from a
 /// quiet WebSocket or event stream is noticed within two minutes.
-fn tune(tcp: &tokio::net::TcpStream) -> io::Result<()> {
+fn tune(tcp: &TcpStream) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
