@@ -40,7 +40,10 @@ impl Node {
         let inbox = Arc::new(NodeInbox::default());
         let fleet = fleet(loaded, inbox.clone()).await?;
         if let Health::Down { why } = fleet.bus.health() {
-            tracing::warn!(why, "the bus cannot be reached: serving what is on this node, and trying on");
+            tracing::warn!(
+                why,
+                "the bus cannot be reached: serving what is on this node, and trying on"
+            );
         }
         let leaving = CancellationToken::new();
         let uplink = Uplink::new(
