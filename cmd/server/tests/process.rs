@@ -179,7 +179,7 @@ fn wrong_settings_are_one_line_and_exit_code_78() {
             "error: exchanges.max_body (from --max-body): ",
         ),
         (
-            vec!["--bus", "redis://joe:hunter2@store"],
+            vec!["--bus", "nats://joe:hunter2@store"],
             "error: bus (from --bus): ",
         ),
         (
@@ -192,6 +192,16 @@ fn wrong_settings_are_one_line_and_exit_code_78() {
         ),
         (
             vec!["config", "check", "--bus", "nonsense"],
+            "error: bus (from --bus): ",
+        ),
+        (
+            // Nobody listens there: a server would start and go on trying, a check says so.
+            vec![
+                "config",
+                "check",
+                "--bus",
+                "redis://joe:hunter2@127.0.0.1:1",
+            ],
             "error: bus (from --bus): ",
         ),
     ];
