@@ -17,7 +17,6 @@ mod upgrade;
 mod writer;
 
 use std::fmt;
-use std::future::{Ready, ready as at_once};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -70,12 +69,12 @@ pub struct WebSocket<IO> {
     ended: bool,
 }
 
-/// Takes over a connection whose upgrade has been answered with [`upgrade_response`]. The future is ready at once.
-pub fn server<IO>(io: IO) -> Ready<WebSocket<IO>>
+/// Takes over a connection whose upgrade has been answered with [`upgrade_response`].
+pub fn server<IO>(io: IO) -> WebSocket<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    at_once(WebSocket::new(io, Masking::Server, &[]))
+    WebSocket::new(io, Masking::Server, &[])
 }
 
 impl<IO: AsyncWrite> WebSocket<IO> {

@@ -139,7 +139,7 @@ async fn an_agent_dials_registers_exchanges_frames_and_is_sent_away() {
     let mut tasks = JoinSet::new();
 
     let server = async {
-        let mut transport = ws::server(upgraded(accept(&listener).await, &mut tasks).await).await;
+        let mut transport = ws::server(upgraded(accept(&listener).await, &mut tasks).await);
         admit(&mut transport).await;
         drive(
             transport,
@@ -234,7 +234,7 @@ async fn over_tls_both_ends_see_the_same_channel() {
             .1
             .export_keying_material([0; 32], ws::CHANNEL_LABEL, None)
             .unwrap();
-        let mut transport = ws::server(upgraded(tls, &mut tasks).await).await;
+        let mut transport = ws::server(upgraded(tls, &mut tasks).await);
         transport.send(Frame::ping(*b"over TLS")).await.unwrap();
         (exported, transport.next().await.unwrap().unwrap())
     };

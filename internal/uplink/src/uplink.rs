@@ -113,7 +113,7 @@ impl Uplink {
             let arrival = uplink.arrival(peer, permit);
             match timeout_at(arrival.deadline, upgrade).await {
                 Ok(Ok(io)) => {
-                    admit::run(&uplink, ws::server(TokioIo::new(io)).await, arrival).await;
+                    admit::run(&uplink, ws::server(TokioIo::new(io)), arrival).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "the upgrade failed"),
                 Err(_) => tracing::debug!(%peer, "the upgrade was not finished in time"),

@@ -65,7 +65,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Writes<IO> {
 async fn frames_of_every_size_arrive_whole_in_both_directions() {
     // A stream that holds little, so that writes are partial.
     let (near, far) = duplex(1000);
-    let (mut server, mut client) = (server(near).await, client(far));
+    let (mut server, mut client) = (server(near), client(far));
     for len in [
         0,
         1,
@@ -100,7 +100,7 @@ async fn frames_of_every_size_arrive_whole_in_both_directions() {
 async fn frames_fed_between_two_flushes_leave_in_one_write() {
     let (near, far) = duplex(1 << 20);
     let writes = Arc::new(AtomicUsize::new(0));
-    let (mut server, mut client) = (server(Writes(near, Arc::clone(&writes))).await, client(far));
+    let (mut server, mut client) = (server(Writes(near, Arc::clone(&writes))), client(far));
     for _ in 0..40 {
         server.feed(body(1000)).await.unwrap();
     }
@@ -115,7 +115,7 @@ async fn frames_fed_between_two_flushes_leave_in_one_write() {
 #[tokio::test]
 async fn a_writer_that_meets_no_reader_stops_at_its_bound() {
     let (near, _far) = duplex(1000);
-    let mut server = server(near).await;
+    let mut server = server(near);
     let mut taken = 0;
     while futures_util::poll!(std::pin::pin!(server.feed(body(MAX_BODY_FRAME)))).is_ready() {
         taken += 1;
@@ -131,7 +131,7 @@ async fn lawless(io: DuplexStream) -> WebSocketStream<DuplexStream> {
 #[tokio::test]
 async fn a_message_longer_than_any_frame_is_refused_before_it_is_read() {
     let (near, far) = duplex(1 << 20);
-    let (mut server, mut peer) = tokio::join!(server(near), lawless(far));
+    let (mut server, mut peer) = (server(near), lawless(far).await);
     peer.send(WsMessage::Binary(vec![0; MAX_FRAME + 1].into()))
         .await
         .unwrap();
@@ -145,7 +145,7 @@ async fn a_message_longer_than_any_frame_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn text_is_no_message_of_a_link() {
     let (near, far) = duplex(1 << 20);
-    let (mut server, mut peer) = tokio::join!(server(near), lawless(far));
+    let (mut server, mut peer) = (server(near), lawless(far).await);
     peer.send(WsMessage::text("hello?")).await.unwrap();
     let error = server.next().await.unwrap().unwrap_err();
     assert!(matches!(error, TransportError::Protocol(_)), "{error:?}");
@@ -154,7 +154,7 @@ async fn text_is_no_message_of_a_link() {
 #[tokio::test]
 async fn a_websocket_ping_is_answered_and_is_no_frame() {
     let (near, far) = duplex(1 << 20);
-    let (mut server, mut peer) = tokio::join!(server(near), lawless(far));
+    let (mut server, mut peer) = (server(near), lawless(far).await);
     peer.send(WsMessage::Ping(Bytes::from_static(b"?")))
         .await
         .unwrap();
@@ -172,7 +172,7 @@ async fn a_websocket_ping_is_answered_and_is_no_frame() {
 #[tokio::test]
 async fn a_closing_handshake_ends_the_stream_of_frames_quietly() {
     let (near, far) = duplex(1 << 20);
-    let (mut server, mut client) = (server(near).await, client(far));
+    let (mut server, mut client) = (server(near), client(far));
     client.close().await.unwrap();
     assert!(server.next().await.is_none());
 }
@@ -190,7 +190,7 @@ impl FrameHandler for Ignore {
 #[tokio::test(start_paused = true)]
 async fn a_trickle_of_bytes_keeps_a_link_alive_and_its_end_kills_it() {
     let (near, mut wire) = duplex(1 << 20);
-    let transport = server(near).await;
+    let transport = server(near);
     let began = Instant::now();
     let trickle = async {
         // A masked binary message of 60 000 bytes (RFC 6455 section 5.2), of which one byte comes each five seconds.
@@ -215,7 +215,7 @@ async fn a_trickle_of_bytes_keeps_a_link_alive_and_its_end_kills_it() {
 #[tokio::test(start_paused = true)]
 async fn two_links_part_with_a_disconnect_and_a_closing_handshake() {
     let (near, far) = duplex(1 << 16);
-    let (server, client) = (server(near).await, client(far));
+    let (server, client) = (server(near), client(far));
     let outbox = Outbox::default();
     outbox.push(body(MAX_BODY_FRAME)).unwrap();
     outbox.push(body(MAX_BODY_FRAME)).unwrap();
@@ -234,7 +234,7 @@ async fn two_links_part_with_a_disconnect_and_a_closing_handshake() {
 #[tokio::test]
 async fn a_connection_that_ends_without_a_closing_handshake_is_an_error() {
     let (near, far) = duplex(1 << 16);
-    let mut server = server(near).await;
+    let mut server = server(near);
     drop(far);
     let error = server.next().await.unwrap().unwrap_err();
     assert!(matches!(error, TransportError::Protocol(_)), "{error:?}");
@@ -245,7 +245,7 @@ async fn a_connection_that_ends_without_a_closing_handshake_is_an_error() {
 #[tokio::test]
 async fn a_flood_of_pings_leaves_one_answer_waiting() {
     let (near, far) = duplex(100);
-    let mut server = server(near).await;
+    let mut server = server(near);
     let (mut from_us, mut to_us) = tokio::io::split(far);
     // What the server has to say already fills the way.
     server.feed(body(1000)).await.unwrap();
