@@ -72,7 +72,6 @@ impl Relay<'_> {
         };
         let mut offers = Offers::default();
         let (sender, receiver) = self.offer(&mut offers, &head, &opener).await?;
-        let taken = offers.taken;
         let upload = (!whole).then(|| {
             let (cut, sent, expected) = (
                 receiver.cut_signal(),
@@ -91,7 +90,7 @@ impl Relay<'_> {
         let repeatable = kind == BodyKind::None && head.method.is_idempotent();
         match self.response(receiver, upload).await {
             Err(Failure::LinkLost) if repeatable => {
-                offers.lost(self.edge, self.tunnel, taken);
+                offers.lost(self.edge, self.tunnel);
                 head.attempt += 1;
                 self.repeat(&mut offers, &head, &opener).await
             }
@@ -159,7 +158,7 @@ impl Relay<'_> {
                     offers.refused(self.edge, self.tunnel, line.route.link, nack);
                 }
                 Ok(Delivery::Accepted | Delivery::Pending) => {
-                    offers.taken = line.route.link;
+                    offers.taken_by(line.route.link);
                     return Ok((sender, receiver));
                 }
                 Err(_) => return Err(Failure::TargetTimeout(limit)),

@@ -9,22 +9,11 @@ use crate::{edge::Edge, failure::Failure};
 const MAX_OFFERS: usize = 4;
 
 /// The links a request has been offered to, and why they did not take it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Offers {
     tried: Vec<LinkId>,
     last: Option<Nack>,
-    /// The link that took it, once one has.
-    pub(crate) taken: LinkId,
-}
-
-impl Default for Offers {
-    fn default() -> Self {
-        Self {
-            tried: Vec::new(),
-            last: None,
-            taken: LinkId(0),
-        }
-    }
+    taken: Option<LinkId>,
 }
 
 impl Offers {
@@ -38,9 +27,16 @@ impl Offers {
         }
     }
 
-    /// The link took the request and was lost with it.
-    pub(crate) fn lost(&mut self, edge: &Edge, tunnel: TunnelId, link: LinkId) {
-        self.refused(edge, tunnel, link, Nack::NotHere);
+    /// The link took the request.
+    pub(crate) fn taken_by(&mut self, link: LinkId) {
+        self.taken = Some(link);
+    }
+
+    /// The link that took the request was lost with it.
+    pub(crate) fn lost(&mut self, edge: &Edge, tunnel: TunnelId) {
+        if let Some(link) = self.taken.take() {
+            self.refused(edge, tunnel, link, Nack::NotHere);
+        }
     }
 
     /// The next link to offer the request to. Local first: a link of this node that
