@@ -1,8 +1,8 @@
 //! A deadline that is set and cleared with every request and hardly ever
 //! reached.
 //!
-//! A timer made, registered and dropped for each request head was 1,500
-//! instructions. Here the deadline is a number, and the timer behind it is touched
+//! A timer made, registered and dropped for each request head is memory and work
+//! for nothing. Here the deadline is a number, and the timer behind it is touched
 //! only when a wait begins and it would come too late, or when it has fired.
 
 use std::{
