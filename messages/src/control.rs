@@ -160,8 +160,18 @@ codes! {
         Draining = "draining",
         /// The server cannot reach its directory.
         Unavailable = "unavailable",
-        /// The operator does not admit this key or name.
+        /// The operator does not admit this key.
         NotAllowed = "not-allowed",
+        /// The key may not have the host name it asked for.
+        NameNotGranted = "name-not-granted",
+        /// Another key holds the host name.
+        NameTaken = "name-taken",
+        /// The server wants proof of its join token, and there is none or a wrong one.
+        TokenRequired = "token-required",
+        /// The policy breaks a rule, or goes beyond what the operator permits; the sentence names the field.
+        PolicyRefused = "policy-refused",
+        /// The key was rotated away, or its chain of statements is not the one the server knows.
+        Rotated = "rotated",
     }
 }
 
@@ -177,13 +187,18 @@ impl RefusalCode {
             | Self::TooLarge
             | Self::UnsupportedVersion
             | Self::Replaced
-            | Self::NotAllowed => true,
+            | Self::NotAllowed
+            | Self::NameNotGranted
+            | Self::TokenRequired
+            | Self::PolicyRefused
+            | Self::Rotated => true,
             // The rest passes with time, or when somebody mends the server: an agent in the field waits for that.
             Self::WrongAudience
             | Self::Stale
             | Self::WrongNonce
             | Self::Contended
             | Self::ModeConflict
+            | Self::NameTaken
             | Self::TooManyLinks
             | Self::TooManyRegistrations
             | Self::Draining

@@ -28,6 +28,7 @@ mod head;
 mod headers;
 mod ids;
 mod message;
+mod policy;
 mod reset;
 mod socket;
 mod tag;
@@ -50,6 +51,10 @@ pub use head::{
 pub use headers::{MAX_HEADER_NAME, MAX_HEADERS, MAX_TRAILERS};
 pub use ids::{Hex, IdError, LabelError, NodeId, RequestId, StreamId, TunnelId};
 pub use message::Message;
+pub use policy::{
+    BasicAuth, Cors, Credential, FieldRules, MAX_POLICY, MAX_RULES, Network, NotANetwork, Policy,
+    PolicyError, PolicyId, Provider, Secret, Webhook,
+};
 pub use reset::{MAX_REASON, Reset, ResetCode};
 pub use socket::{MAX_CLOSE_REASON, Teardown};
 pub use tag::{MAX_BODY_FRAME, MAX_REGISTRATION, Tag};
