@@ -119,20 +119,14 @@ impl Policy {
     /// Reads a policy and checks it.
     ///
     /// # Errors
-    /// When it is above [`MAX_POLICY`], is no JSON object of these fields, or breaks a rule of [`Policy::check`].
+    /// When it is above [`MAX_POLICY`] as it is or in its canonical spelling, is no JSON object of these fields, or breaks a rule of [`Policy::check`].
     pub fn from_json(json: &[u8]) -> Result<Self, PolicyError> {
-        if json.len() > MAX_POLICY {
-            return Err(PolicyError::new(
-                "policy",
-                format!(
-                    "at most {MAX_POLICY} bytes of JSON, these are {}",
-                    json.len()
-                ),
-            ));
-        }
+        check_len(json.len())?;
         let policy: Self = serde_json::from_slice(json)
             .map_err(|error| PolicyError::new("policy", error.to_string()))?;
         policy.check()?;
+        // Whoever is handed the canonical spelling reads it by the same rules.
+        check_len(policy.to_json().len())?;
         Ok(policy)
     }
 
@@ -181,6 +175,14 @@ impl Policy {
         .filter_map(|(field, set)| set.then_some(field))
         .collect()
     }
+}
+
+fn check_len(len: usize) -> Result<(), PolicyError> {
+    if len > MAX_POLICY {
+        let rule = format!("at most {MAX_POLICY} bytes of JSON, these are {len}");
+        return Err(PolicyError::new("policy", rule));
+    }
+    Ok(())
 }
 
 fn at_most(field: &'static str, len: usize) -> Result<(), PolicyError> {

@@ -8,22 +8,24 @@ use super::{PolicyError, at_most};
 /// The longest value that a rule may set, in bytes.
 const MAX_VALUE: usize = 1024;
 
-/// Fields that say how a message is framed or routed, or that Adit itself writes: no rule touches them.
-const RESERVED: [&str; 20] = [
+/// Fields that say how a message is framed or routed, look as if they did, or that Adit itself writes: no rule touches
+/// them. Neither those whose names begin as [`RESERVED_PREFIXES`] do.
+const RESERVED: [&str; 21] = [
     "connection",
     "content-length",
+    "content_length",
     "expect",
     "forwarded",
     "host",
+    "http2-settings",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
-    "sec-websocket-accept",
-    "sec-websocket-extensions",
-    "sec-websocket-key",
-    "sec-websocket-version",
     "te",
     "trailer",
     "transfer-encoding",
+    "transfer_encoding",
     "upgrade",
     "via",
     "x-forwarded-for",
@@ -32,11 +34,14 @@ const RESERVED: [&str; 20] = [
     "x-forwarded-proto",
 ];
 
+/// Adit's own fields, and those of a WebSocket's opening handshake.
+const RESERVED_PREFIXES: [&str; 2] = ["adit-", "sec-websocket-"];
+
 /// First `remove`, then `set`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FieldRules {
-    /// Name and value; replaces every field of that name.
+    /// Name and value; replaces every field of that name, so that of two entries for one name the last counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(String, String)>,
     /// Names.
@@ -67,8 +72,9 @@ fn check_name(field: &'static str, name: &str) -> Result<(), PolicyError> {
     let shown: String = name.chars().take(64).collect();
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| PolicyError::new(field, format!("{shown:?} is no header field name")))?;
-    let reserved = RESERVED.contains(&parsed.as_str()) || parsed.as_str().starts_with("adit-");
-    if reserved {
+    let parsed = parsed.as_str();
+    let begins = |prefix: &&str| parsed.starts_with(*prefix);
+    if RESERVED.contains(&parsed) || RESERVED_PREFIXES.iter().any(begins) {
         let rule = format!("{shown} says how a message travels and cannot be changed");
         return Err(PolicyError::new(field, rule));
     }

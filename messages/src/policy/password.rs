@@ -1,5 +1,8 @@
 //! Passwords of visitors. Only a salted hash is ever sent; algorithm and cost are this protocol's, not the agent's.
 
+use std::ops::RangeInclusive;
+
+use data_encoding::BASE64_NOPAD;
 use serde::{Deserialize, Serialize};
 
 use super::{PolicyError, Secret};
@@ -13,8 +16,11 @@ const MAX_USERNAME: usize = 128;
 /// How every hash begins: Argon2id at the cost OWASP gives for it (19 MiB, two passes, one lane).
 const PREFIX: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 
-/// Salt and digest in base64 without padding, with the `$` between: 16 to 64 bytes of salt, 32 of digest.
-const MAX_REST: usize = 136;
+/// Bytes of salt: what Argon2 recommends, and what nobody needs more of.
+const SALT: RangeInclusive<usize> = 16..=64;
+
+/// Bytes of the digest.
+const DIGEST: usize = 32;
 
 /// Visitors must know one of these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,14 +61,27 @@ impl Credential {
                 "a user name has 1 to 128 bytes, no colon and no control characters",
             ));
         }
-        let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'$');
-        let rest = self.hash.expose().strip_prefix(PREFIX);
-        if rest.is_none_or(|rest| rest.len() > MAX_REST || !rest.bytes().all(base64)) {
+        if self.parts().is_none() {
             return Err(PolicyError::new(
                 "basic_auth",
-                "a hash is a PHC string of argon2id with v=19, m=19456, t=2, p=1",
+                "a hash is a PHC string of argon2id with v=19, m=19456, t=2, p=1, 16 to 64 bytes of salt and 32 of digest",
             ));
         }
         Ok(())
+    }
+
+    /// Salt and digest, for whoever compares passwords with them. Never `None` in a policy that passed
+    /// [`Policy::check`](super::Policy::check).
+    #[must_use]
+    pub fn parts(&self) -> Option<(Vec<u8>, [u8; DIGEST])> {
+        let (salt, digest) = self.hash.expose().strip_prefix(PREFIX)?.split_once('$')?;
+        // The length first: nothing is decoded that is too long for what it claims to be.
+        let decode = |text: &str| {
+            (text.len() <= 2 * SALT.end())
+                .then(|| BASE64_NOPAD.decode(text.as_bytes()).ok())
+                .flatten()
+        };
+        let salt = decode(salt).filter(|salt| SALT.contains(&salt.len()))?;
+        Some((salt, decode(digest)?.try_into().ok()?))
     }
 }

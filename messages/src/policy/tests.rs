@@ -70,6 +70,10 @@ fn nothing_that_a_rule_writes_can_break_a_message() {
             r#"{"request_headers":{"set":[["Adit-Error","x"]]}}"#,
             "cannot be changed",
         ),
+        (
+            r#"{"response_headers":{"remove":["Sec-WebSocket-Protocol"]}}"#,
+            "cannot be changed",
+        ),
         (r#"{"add_prefix":"/a b"}"#, "policy.add_prefix"),
         (r#"{"add_prefix":"//evil"}"#, "policy.add_prefix"),
         (r#"{"add_prefix":"/a/../b"}"#, "policy.add_prefix"),
@@ -85,6 +89,10 @@ fn the_cost_of_a_password_is_not_the_agents_to_choose() {
         "secret",
         "$argon2id$v=19$m=4000000,t=2,p=1$c2FsdA$AAAA",
         "$2b$12$abcdefghijklmnopqrstuv",
+        // A salt of five bytes, a digest of three, no digest.
+        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHM$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAA",
+        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA",
     ] {
         let json = format!(r#"{{"basic_auth":{{"credentials":[{{"hash":"{hash}"}}]}}}}"#);
         assert!(refused(&json).contains("argon2id"), "{hash}");
