@@ -1,4 +1,4 @@
-//! The messages of a link as a whole, in JSON: Hello, the answer to a registration, Disconnect.
+//! The messages of a link as a whole, in JSON: Hello, the answer to a registration, Disconnect, Notice.
 //!
 //! They are rare and must be able to grow, so they describe themselves: fields that a reader does not know are skipped,
 //! fields that a writer does not know take their default. The signed registration request is identity's; here it is opaque.
@@ -21,10 +21,10 @@ pub const PROTOCOL_VERSION: u8 = 1;
 /// Longest domain in bytes (RFC 1035 section 2.3.4, without the root).
 pub const MAX_DOMAIN: usize = 253;
 
-/// Longest sentence of a refusal in bytes.
+/// Longest sentence of a refusal or a notice in bytes.
 const MAX_SENTENCE: usize = 512;
 
-/// Longest code that is sent in bytes; only [`RefusalCode::Other`] and [`DisconnectCode::Other`] could be longer.
+/// Longest code that is sent in bytes; only the `Other` of a table of codes could be longer.
 const MAX_CODE: usize = 64;
 
 /// The server's first word on a link: what the agent must sign, and what the server is.
@@ -62,6 +62,22 @@ pub struct LinkLimits {
     pub ping_after_ms: u64,
     /// Silence after which a side takes the link for dead, in milliseconds. Default 20 000.
     pub dead_after_ms: u64,
+    /// Messages a second on the link, in each direction, lastingly; `None` (missing) when no rate is told, like each of the
+    /// rates below. Above it credit and new streams wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_second: Option<u32>,
+    /// KiB a second on the link, in each direction, lastingly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kib_per_second: Option<u32>,
+    /// Requests a second to the tunnel, lastingly; visitors beyond it are answered 429.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
+    /// Requests a second of one visitor's address, lastingly; beyond it they are answered 429.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visitor_requests_per_second: Option<u32>,
+    /// Links of the agent's key on one node, over all its tunnels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_links: Option<u32>,
 }
 
 impl Default for LinkLimits {
@@ -73,6 +89,11 @@ impl Default for LinkLimits {
             head_timeout_ms: 30_000,
             ping_after_ms: 10_000,
             dead_after_ms: 20_000,
+            messages_per_second: None,
+            kib_per_second: None,
+            requests_per_second: None,
+            visitor_requests_per_second: None,
+            max_links: None,
         }
     }
 }
@@ -260,6 +281,26 @@ impl DisconnectCode {
     }
 }
 
+/// Something that the person who runs the agent should know and perhaps can mend. Nothing follows from it on the link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// For machines.
+    pub code: NoticeCode,
+    /// One sentence; cut to 512 bytes when sent.
+    #[serde(default)]
+    pub message: String,
+}
+
+codes! {
+    /// What a notice is about.
+    pub enum NoticeCode {
+        /// The link carries more than its rate: credit and new streams wait.
+        LinkRate = "link-rate",
+        /// The tunnel gets more requests than its rate: visitors are answered 429.
+        RequestRate = "request-rate",
+    }
+}
+
 impl Hello {
     /// The frame that carries it.
     pub fn encode(&self) -> Frame {
@@ -302,6 +343,17 @@ impl Disconnect {
             spread_ms: self.spread_ms,
         };
         link_frame(Tag::Disconnect, &disconnect)
+    }
+}
+
+impl Notice {
+    /// The frame that carries it; a long sentence is cut.
+    pub fn encode(&self) -> Frame {
+        let notice = Self {
+            code: text::cut(self.code.as_str().to_owned(), MAX_CODE).into(),
+            message: text::cut(self.message.clone(), MAX_SENTENCE),
+        };
+        link_frame(Tag::Notice, &notice)
     }
 }
 

@@ -36,8 +36,8 @@ mod text;
 mod wire;
 
 pub use control::{
-    Disconnect, DisconnectCode, Granted, Hello, LinkLimits, MAX_DOMAIN, PROTOCOL_VERSION,
-    RefusalCode, Refused, RegistrationResponse,
+    Disconnect, DisconnectCode, Granted, Hello, LinkLimits, MAX_DOMAIN, Notice, NoticeCode,
+    PROTOCOL_VERSION, RefusalCode, Refused, RegistrationResponse,
 };
 pub use credit::{
     CreditOverflow, FRAME_OVERHEAD, GROWTH_PERIOD, INITIAL_WINDOW, MAX_CREDIT, MAX_WINDOW,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::control::{self, Disconnect, Hello, RegistrationResponse};
+use crate::control::{self, Disconnect, Hello, Notice, RegistrationResponse};
 use crate::credit::MAX_CREDIT;
 use crate::error::DecodeError;
 use crate::frame::{Flags, Frame};
@@ -74,6 +74,8 @@ pub enum Message {
     Pong([u8; 8]),
     /// The sender is leaving.
     Disconnect(Disconnect),
+    /// For the agent's owner.
+    Notice(Notice),
 }
 
 impl Message {
@@ -110,6 +112,7 @@ impl Message {
             Tag::Ping => Self::Ping(exactly(tag, payload)?),
             Tag::Pong => Self::Pong(exactly(tag, payload)?),
             Tag::Disconnect => Self::Disconnect(control::decode(tag, payload)?),
+            Tag::Notice => Self::Notice(control::decode(tag, payload)?),
             Tag::WsRequest => Self::WsRequest(bodiless(RequestHead::decode(payload)?)?),
             Tag::WsResponse => {
                 Self::WsResponse(bodiless(ResponseHead::decode(payload, end)?)?.accepted()?)

@@ -16,7 +16,7 @@ pub const MAX_REGISTRATION: usize = 8 * 1024;
 /// Longest JSON of a Hello or a registration response, in bytes.
 const MAX_CONTROL: usize = 8 * 1024;
 
-/// Longest JSON of a Disconnect: room for a full reason in which every byte is escaped.
+/// Longest JSON of a Disconnect or a Notice: room for a full text in which every byte is escaped.
 const MAX_DISCONNECT: usize = 4 * 1024;
 
 /// What a frame is. The value is the first byte on the wire.
@@ -53,11 +53,13 @@ pub enum Tag {
     Pong = 0x31,
     /// The sender is leaving. JSON.
     Disconnect = 0x32,
+    /// Something that the agent's owner should know. JSON.
+    Notice = 0x33,
 }
 
 impl Tag {
     /// Every tag, in the order of their values.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Hello,
         Self::RegistrationRequest,
         Self::RegistrationResponse,
@@ -73,6 +75,7 @@ impl Tag {
         Self::Ping,
         Self::Pong,
         Self::Disconnect,
+        Self::Notice,
     ];
 
     /// The tag of this value; `None` for a value nobody has been given.
@@ -93,6 +96,7 @@ impl Tag {
             0x30 => Some(Self::Ping),
             0x31 => Some(Self::Pong),
             0x32 => Some(Self::Disconnect),
+            0x33 => Some(Self::Notice),
             _ => None,
         }
     }
@@ -114,7 +118,7 @@ impl Tag {
             Self::WsTeardown | Self::Reset => MAX_CODE_AND_REASON,
             Self::Window => 4,
             Self::Ping | Self::Pong => 8,
-            Self::Disconnect => MAX_DISCONNECT,
+            Self::Disconnect | Self::Notice => MAX_DISCONNECT,
         }
     }
 
@@ -131,7 +135,8 @@ impl Tag {
             | Self::WsRequest
             | Self::WsResponse
             | Self::WsMessage
-            | Self::WsTeardown => false,
+            | Self::WsTeardown
+            | Self::Notice => false,
         }
     }
 
@@ -150,7 +155,8 @@ impl Tag {
             | Self::Reset
             | Self::Ping
             | Self::Pong
-            | Self::Disconnect => Charge::Nothing,
+            | Self::Disconnect
+            | Self::Notice => Charge::Nothing,
         }
     }
 
@@ -171,7 +177,8 @@ impl Tag {
             | Self::Reset
             | Self::Ping
             | Self::Pong
-            | Self::Disconnect => false,
+            | Self::Disconnect
+            | Self::Notice => false,
         }
     }
 
@@ -192,7 +199,8 @@ impl Tag {
             | Self::RegistrationResponse
             | Self::Ping
             | Self::Pong
-            | Self::Disconnect => false,
+            | Self::Disconnect
+            | Self::Notice => false,
         }
     }
 }

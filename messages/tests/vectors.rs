@@ -13,9 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use adit_messages::{
-    Disconnect, DisconnectCode, Frame, Granted, Hello, LinkLimits, Message, NodeId, RefusalCode,
-    Refused, RegistrationResponse, RequestHead, RequestId, Reset, ResetCode, ResponseHead, Scheme,
-    StreamId, Teardown, VisitorFacts,
+    Disconnect, DisconnectCode, Frame, Granted, Hello, LinkLimits, Message, NodeId, Notice,
+    NoticeCode, RefusalCode, Refused, RegistrationResponse, RequestHead, RequestId, Reset,
+    ResetCode, ResponseHead, Scheme, StreamId, Teardown, VisitorFacts,
 };
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -107,6 +107,7 @@ fn encode(stream: StreamId, message: &Message) -> Frame {
         Message::Ping(data) => Frame::ping(*data),
         Message::Pong(data) => Frame::pong(*data),
         Message::Disconnect(disconnect) => disconnect.encode(),
+        Message::Notice(notice) => notice.encode(),
     }
 }
 
@@ -152,6 +153,21 @@ fn link_messages() -> BTreeMap<&'static str, (u32, Message)> {
         reason: "node restarts".to_owned(),
         spread_ms: 10_000,
     };
+    let notice = Notice {
+        code: NoticeCode::LinkRate,
+        message: "more than 100 messages a second".to_owned(),
+    };
+    let limited = Granted {
+        limits: LinkLimits {
+            messages_per_second: Some(100),
+            kib_per_second: Some(4096),
+            requests_per_second: Some(50),
+            visitor_requests_per_second: Some(10),
+            max_links: Some(4),
+            ..LinkLimits::default()
+        },
+        ..granted.clone()
+    };
     let jws = Bytes::from_static(b"eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl");
     BTreeMap::from([
         ("hello", (0, Message::Hello(hello))),
@@ -167,6 +183,13 @@ fn link_messages() -> BTreeMap<&'static str, (u32, Message)> {
             ),
         ),
         (
+            "registration-granted-rates",
+            (
+                0,
+                Message::RegistrationResponse(RegistrationResponse::Granted(limited)),
+            ),
+        ),
+        (
             "registration-refused",
             (
                 0,
@@ -176,6 +199,7 @@ fn link_messages() -> BTreeMap<&'static str, (u32, Message)> {
         ("ping", (0, Message::Ping([1, 2, 3, 4, 5, 6, 7, 8]))),
         ("pong", (0, Message::Pong([1, 2, 3, 4, 5, 6, 7, 8]))),
         ("disconnect", (0, Message::Disconnect(disconnect))),
+        ("notice", (0, Message::Notice(notice))),
     ])
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use messages::{DecodeError, Disconnect, DisconnectCode, Frame, FrameError, Message, Tag};
+use messages::{DecodeError, Disconnect, DisconnectCode, Frame, FrameError, Message, Notice, Tag};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::keepalive::{Verdict, Watch};
@@ -40,6 +40,17 @@ pub trait FrameHandler: Send {
     fn on_draining(&mut self, _notice: &Disconnect) -> bool {
         false
     }
+
+    /// Told what the server wants this agent's owner to know; at most once a second, whatever it sends. By default it goes
+    /// to the log.
+    ///
+    /// # Errors
+    /// Where this side is no agent: nobody has such a message for a server.
+    fn on_notice(&mut self, notice: &Notice) -> Result<(), LinkFault> {
+        let code = printable(notice.code.as_str());
+        tracing::warn!(code, "the server says: {}", notice.message);
+        Ok(())
+    }
 }
 
 impl<H: FrameHandler + ?Sized> FrameHandler for &mut H {
@@ -53,6 +64,10 @@ impl<H: FrameHandler + ?Sized> FrameHandler for &mut H {
 
     fn on_draining(&mut self, notice: &Disconnect) -> bool {
         (**self).on_draining(notice)
+    }
+
+    fn on_notice(&mut self, notice: &Notice) -> Result<(), LinkFault> {
+        (**self).on_notice(notice)
     }
 }
 
@@ -96,6 +111,9 @@ pub enum LinkEnd {
 
 /// How long a link that ends may take to get its last words out.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The handler hears of one notice in so long: what a peer says must not fill a log.
+const NOTICE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Messages that are read before writing gets its turn, and the task lets others run.
 const READ_BATCH: usize = 64;
@@ -144,6 +162,8 @@ struct Link<T, H> {
     pings: u64,
     /// Whether the peer has said that it is going down.
     noticed: bool,
+    /// When the handler was told of a notice.
+    told_at: Option<Instant>,
     unflushed: bool,
     /// The Disconnect to end with.
     last: Option<Frame>,
@@ -168,6 +188,7 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
             ping: None,
             pings: 0,
             noticed: false,
+            told_at: None,
             unflushed: false,
             last: None,
             said_goodbye: false,
@@ -244,9 +265,20 @@ impl<T: Transport, H: FrameHandler> Link<T, H> {
                 disconnect.reason = printable(&disconnect.reason);
                 return Ok(self.judge(disconnect));
             }
+            Message::Notice(notice) => self.pass_on(notice)?,
             _ => return Err(LinkFault::Unexpected(tag)),
         }
         Ok(None)
+    }
+
+    fn pass_on(&mut self, mut notice: Notice) -> Result<(), LinkFault> {
+        let now = Instant::now();
+        if self.told_at.is_some_and(|told| now - told < NOTICE_PERIOD) {
+            return Ok(());
+        }
+        self.told_at = Some(now);
+        notice.message = printable(&notice.message);
+        self.handler.on_notice(&notice)
     }
 
     /// Whether this Disconnect is the end, or the notice of a peer that still answers.

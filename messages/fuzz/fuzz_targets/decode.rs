@@ -39,7 +39,9 @@ fuzz_target!(|data: &[u8]| {
 fn may_be_cut(message: &Message) -> bool {
     matches!(
         message,
-        Message::Disconnect(_) | Message::RegistrationResponse(RegistrationResponse::Refused(_))
+        Message::Disconnect(_)
+            | Message::Notice(_)
+            | Message::RegistrationResponse(RegistrationResponse::Refused(_))
     )
 }
 
@@ -69,5 +71,6 @@ fn encode(stream: StreamId, message: &Message) -> Frame {
         Message::Ping(data) => Frame::ping(*data),
         Message::Pong(data) => Frame::pong(*data),
         Message::Disconnect(disconnect) => disconnect.encode(),
+        Message::Notice(notice) => notice.encode(),
     }
 }

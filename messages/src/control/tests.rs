@@ -96,6 +96,20 @@ fn garbage_is_named_and_what_is_said_about_it_is_bounded() {
 }
 
 #[test]
+fn a_limit_that_is_not_told_is_not_written() {
+    let json = |limits: &LinkLimits| serde_json::to_string(limits).unwrap();
+    let silent = LinkLimits::default();
+    assert!(!json(&silent).contains("per_second") && !json(&silent).contains("max_links"));
+    let told = LinkLimits {
+        messages_per_second: Some(100),
+        visitor_requests_per_second: Some(7),
+        ..silent
+    };
+    let read: LinkLimits = serde_json::from_str(&json(&told)).unwrap();
+    assert_eq!(read, told);
+}
+
+#[test]
 fn a_disconnect_needs_only_a_code() {
     let idle = Disconnect::new(DisconnectCode::Idle, "");
     assert_eq!(
@@ -115,12 +129,17 @@ fn long_texts_are_cut_so_that_the_frame_stays_legal() {
     };
     let refused = Refused {
         code: RefusalCode::Other(worst.clone()),
-        message: worst,
+        message: worst.clone(),
         retry_after_ms: Some(u64::MAX),
+    };
+    let notice = Notice {
+        code: NoticeCode::Other(worst.clone()),
+        message: worst,
     };
     for frame in [
         disconnect.encode(),
         RegistrationResponse::Refused(refused).encode(),
+        notice.encode(),
     ] {
         assert!(Frame::decode(frame.to_bytes()).is_ok());
         assert!(Message::decode(&frame).is_ok());

@@ -16,21 +16,29 @@ use crate::pipe::{self, Pipe};
 struct Recorder {
     frames: mpsc::Sender<Frame>,
     skipped: mpsc::Sender<u8>,
+    notices: mpsc::Sender<Notice>,
 }
 
 struct Seen {
     frames: mpsc::Receiver<Frame>,
     skipped: mpsc::Receiver<u8>,
+    notices: mpsc::Receiver<Notice>,
 }
 
 fn recorder() -> (Recorder, Seen) {
     let (frames, seen_frames) = mpsc::channel();
     let (skipped, seen_skipped) = mpsc::channel();
+    let (notices, seen_notices) = mpsc::channel();
     (
-        Recorder { frames, skipped },
+        Recorder {
+            frames,
+            skipped,
+            notices,
+        },
         Seen {
             frames: seen_frames,
             skipped: seen_skipped,
+            notices: seen_notices,
         },
     )
 }
@@ -52,6 +60,11 @@ impl FrameHandler for Recorder {
 
     fn on_draining(&mut self, _notice: &Disconnect) -> bool {
         true
+    }
+
+    fn on_notice(&mut self, notice: &Notice) -> Result<(), LinkFault> {
+        self.notices.send(notice.clone()).unwrap();
+        Ok(())
     }
 }
 
@@ -169,6 +182,25 @@ async fn a_frame_of_the_future_is_skipped_and_counted() {
     assert!(matches!(end, LinkEnd::Closed), "{end:?}");
     assert_eq!(seen.skipped.try_iter().collect::<Vec<_>>(), [0x77]);
     assert_eq!(seen.frames.try_iter().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_reaches_the_handler_once_a_second_and_without_controls() {
+    let notice = |text: &str| Notice {
+        code: messages::NoticeCode::LinkRate,
+        message: text.to_owned(),
+    };
+    let (end, (), seen) = play(&Outbox::default(), |mut peer| async move {
+        for _ in 0..100 {
+            peer.send(notice("slow \u{1b}[2J").encode()).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        peer.send(notice("still slow").encode()).await.unwrap();
+    })
+    .await;
+    assert!(matches!(end, LinkEnd::Closed), "{end:?}");
+    let heard: Vec<_> = seen.notices.try_iter().collect();
+    assert_eq!(heard, [notice("slow \u{fffd}[2J"), notice("still slow")]);
 }
 
 /// The seam of the next messages: what this crate does not understand of a known stream tag is its handler's.
