@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use messages::{NodeId, TunnelId};
+use messages::{MAX_POLICY, NodeId, PolicyId, TunnelId};
 use thiserror::Error;
 
 use crate::LinkId;
@@ -18,6 +18,9 @@ pub const MAX_KEY: usize = 256;
 
 /// The largest one-shot value, in bytes: a ticket or a nonce, never a body.
 pub const MAX_VALUE: usize = 16 * 1024;
+
+/// The largest document of a policy, in bytes: canonical JSON may be somewhat longer than what was read.
+pub const MAX_DOCUMENT: usize = 2 * MAX_POLICY;
 
 /// Random for each agent process; its links form one pool.
 pub type SessionId = [u8; 16];
@@ -38,6 +41,9 @@ pub struct Route {
     pub draining: bool,
     /// How its session shares the name.
     pub mode: Mode,
+    /// The rules of its link, [`PolicyId::NONE`] without; [`Directory::policy`] has their text. Those of the first route
+    /// are applied, and only routes that have the same are offered the exchange.
+    pub policy: PolicyId,
 }
 
 impl Route {
@@ -76,6 +82,26 @@ pub struct Announcement {
     pub mode: Mode,
     /// Rises with every operation of this link, so that operations that overtake each other settle the same way.
     pub version: u64,
+    /// Whose link it is: the tunnel id of the first key of its chain, so a rotated key owns what the first one did.
+    pub owner: [u8; 32],
+    /// The rules of the link.
+    pub policy: PolicyId,
+    /// The canonical JSON of `policy`, at most [`MAX_DOCUMENT`] bytes; empty exactly where that is [`PolicyId::NONE`].
+    /// It is kept as it is: nothing else should share its memory.
+    pub document: Bytes,
+}
+
+impl Announcement {
+    /// # Errors
+    /// [`AnnounceError::Document`] where policy and document do not fit each other, or the bound.
+    pub(crate) fn check(&self) -> Result<(), AnnounceError> {
+        let fits = self.document.is_empty() == self.policy.is_none();
+        if fits && self.document.len() <= MAX_DOCUMENT {
+            Ok(())
+        } else {
+            Err(AnnounceError::Document)
+        }
+    }
 }
 
 /// What an accepted announcement yields.
@@ -95,6 +121,9 @@ pub trait Directory: Send + Sync {
     /// A session draws its generation once, max(stored + 1, the store's clock in µs); announcing again keeps it. The
     /// losers of an exclusive claim get [`Delivery::Superseded`](crate::Delivery::Superseded) and their routes are gone
     /// when this returns. A generation implausibly far in the future counts as none.
+    ///
+    /// Whoever comes while another owner's link serves the tunnel is refused. Once that has none, the name is free: what
+    /// the former owner's sessions were granted counts no more, though generations rise on.
     ///
     /// # Errors
     /// See [`AnnounceError`]; in every case nothing has changed.
@@ -131,6 +160,10 @@ pub trait Directory: Send + Sync {
     /// [`Unavailable`] when the backend cannot be asked.
     fn lookup(&self, tunnel: TunnelId) -> BoxFuture<'_, Result<Routes, Unavailable>>;
 
+    /// The text of a policy that a route of this tunnel names, from the latest look-up or from an own link. `None` when
+    /// it is not known (any more): look up again. [`PolicyId::NONE`] has an empty one. Cheap, and never waits.
+    fn policy(&self, tunnel: TunnelId, policy: PolicyId) -> Option<Bytes>;
+
     /// Lets go of what is remembered of earlier look-ups of a tunnel: its routes were wrong, as a nack or a lost node has
     /// shown. Cheap; a directory that remembers nothing does nothing.
     fn forget(&self, _tunnel: TunnelId) {}
@@ -152,6 +185,22 @@ pub trait Directory: Send + Sync {
     /// # Errors
     /// [`Unavailable`] when the backend cannot be asked; the value may then be lost, never taken twice.
     fn take<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, Unavailable>>;
+
+    /// Says how far a name's chain of rotations has come, and hears whether it has come further already: of each name
+    /// the highest `sequence` is remembered for ever, with its `tip`, the hash of the chain's last statement. A name that
+    /// never rotated has sequence 0, of which nothing is stored.
+    ///
+    /// Only what is proven may be pinned: that `tip` ends a chain whose first key is `name`. On `Ok` it is kept as safely
+    /// as the backend can (see `docs/bus.md` for what that is, and for an outage).
+    ///
+    /// # Errors
+    /// See [`PinError`]; in every case nothing has changed for the name.
+    fn pin(
+        &self,
+        name: [u8; 32],
+        sequence: u64,
+        tip: [u8; 32],
+    ) -> BoxFuture<'_, Result<(), PinError>>;
 
     /// Refreshes what must not go stale (the node's lease, its view of its own routes). Call it each second.
     ///
@@ -175,6 +224,12 @@ pub enum AnnounceError {
     /// A shared session met a live exclusive one.
     #[error("an exclusive session holds the tunnel")]
     ModeConflict,
+    /// A live route of another owner holds the tunnel, in whichever mode.
+    #[error("another key holds the name")]
+    Taken,
+    /// The policy comes without its document, a document without its policy, or one above [`MAX_DOCUMENT`].
+    #[error("the document of the policy is missing or too large")]
+    Document,
     /// This link was withdrawn by an operation of the same or a later version: the announcement came late.
     #[error("the link was already withdrawn")]
     Withdrawn,
@@ -187,6 +242,23 @@ pub enum AnnounceError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the directory is unavailable")]
 pub struct Unavailable;
+
+/// Why a chain of rotations is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PinError {
+    /// The name has rotated since: a key that was retired speaks.
+    #[error("the name has rotated since, {known} times in all")]
+    Older {
+        /// The highest sequence that was seen.
+        known: u64,
+    },
+    /// The name has rotated as often, but otherwise: somebody else used the same key to rotate.
+    #[error("the name has rotated otherwise")]
+    Forked,
+    /// Nothing can be kept at present, or this node has left the fleet.
+    #[error("the directory is unavailable")]
+    Unavailable,
+}
 
 /// Why a one-shot value was not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -6,8 +6,8 @@
 //! The encoding is private to a fleet and carries its version. Numbers are big-endian:
 //!
 //! ```text
-//! version u8 = 1 | kind u8 | from [16] | exchange u64 | tunnel [32] | then by kind:
-//!   1 Open       link u64 | generation u64 | attempt u8 | frame
+//! version u8 = 2 | kind u8 | from [16] | exchange u64 | tunnel [32] | then by kind:
+//!   1 Open       link u64 | generation u64 | policy [32] | attempt u8 | frame
 //!   2 ToAgent    link u64 | frame
 //!   3 Accepted
 //!   4 Nack       reason u8
@@ -16,11 +16,11 @@
 //! ```
 
 use bytes::{Buf, BufMut, Bytes, TryGetError};
-use messages::{Flags, Frame, HEADER_LEN, MAX_FRAME, NodeId, StreamId, TunnelId};
+use messages::{Flags, Frame, HEADER_LEN, MAX_FRAME, NodeId, PolicyId, StreamId, TunnelId};
 use thiserror::Error;
 
 /// The largest encoded envelope, in bytes: the longest fixed part (that of `Open`) and the largest frame.
-pub const MAX_ENVELOPE: usize = FIXED_LEN + 8 + 8 + 1 + MAX_FRAME;
+pub const MAX_ENVELOPE: usize = FIXED_LEN + OPEN_LEN + MAX_FRAME;
 
 /// A link on its node: unique there for as long as the node lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +53,8 @@ pub enum Content {
         link: LinkId,
         /// The generation it was routed by; a link that has another answers [`Nack::Stale`].
         generation: u64,
+        /// The policy it was routed by, and that the edge applied; a link that has another answers [`Nack::Stale`].
+        policy: PolicyId,
         /// 0 for the first try of a request, counted up with each retry.
         attempt: u8,
         /// The head of the request.
@@ -80,7 +82,7 @@ pub enum Nack {
     NotHere,
     /// The link has no room for another stream.
     Busy,
-    /// The link serves another generation than the one it was routed by.
+    /// The link serves another generation, or has another policy, than the one it was routed by.
     Stale,
     /// The node is leaving and begins nothing new.
     Draining,
@@ -117,10 +119,13 @@ pub enum EnvelopeError {
     Trailing(usize),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Version, kind, from, exchange, tunnel.
 const FIXED_LEN: usize = 1 + 1 + 16 + 8 + 32;
+
+/// What an `Open` has before its frame: link, generation, policy, attempt.
+const OPEN_LEN: usize = 8 + 8 + 32 + 1;
 
 const OPEN: u8 = 1;
 const TO_AGENT: u8 = 2;
@@ -205,7 +210,7 @@ impl Content {
 
     fn encoded_len(&self) -> usize {
         let fixed = match self {
-            Self::Open { .. } => 8 + 8 + 1,
+            Self::Open { .. } => OPEN_LEN,
             Self::ToAgent { .. } => 8,
             Self::Nack(_) => 1,
             Self::Accepted | Self::ToVisitor(_) => 0,
@@ -219,11 +224,13 @@ impl Content {
             Self::Open {
                 link,
                 generation,
+                policy,
                 attempt,
                 ..
             } => {
                 out.put_u64(link.0);
                 out.put_u64(*generation);
+                out.put_slice(&policy.0);
                 out.put_u8(*attempt);
             }
             Self::ToAgent { link, .. } => out.put_u64(link.0),
@@ -243,6 +250,7 @@ impl Content {
             OPEN => Ok(Self::Open {
                 link: LinkId(rest.try_get_u64()?),
                 generation: rest.try_get_u64()?,
+                policy: PolicyId(array(&mut rest)?),
                 attempt: rest.try_get_u8()?,
                 frame: decode_frame(rest)?,
             }),

@@ -12,6 +12,7 @@
 
 mod delivery;
 mod directory;
+mod documents;
 mod envelope;
 mod law;
 pub mod memory;
@@ -24,8 +25,8 @@ pub mod conformance;
 
 pub use delivery::{Bus, Delivery, Health, Inbox, SendError};
 pub use directory::{
-    AnnounceError, Announced, Announcement, Directory, MAX_KEY, MAX_VALUE, Mode, PutError, Route,
-    Routes, SessionId, Unavailable,
+    AnnounceError, Announced, Announcement, Directory, MAX_DOCUMENT, MAX_KEY, MAX_VALUE, Mode,
+    PinError, PutError, Route, Routes, SessionId, Unavailable,
 };
 pub use envelope::{
     Content, EncodeError, Envelope, EnvelopeError, ExchangeId, LinkId, MAX_ENVELOPE, Nack,

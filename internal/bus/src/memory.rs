@@ -18,7 +18,8 @@ use messages::{NodeId, TunnelId};
 
 use self::member::Member;
 use self::values::Values;
-use crate::law::{Announcer, Clock, Holder, Ledger};
+use crate::documents::Documents;
+use crate::law::{Announcer, Clock, Holder, Ledger, Pins};
 use crate::table::{self, RouteTable};
 use crate::{AnnounceError, Announced, Announcement, Delivery, Inbox, LinkId, Node, Unavailable};
 
@@ -41,6 +42,7 @@ impl Fleet {
                 routes: RouteTable::default(),
                 ledger: Mutex::default(),
                 values: Mutex::default(),
+                pins: Mutex::default(),
                 clock: Clock::start(),
             }),
         }
@@ -80,6 +82,7 @@ struct Shared {
     routes: RouteTable,
     ledger: Mutex<Ledger>,
     values: Mutex<Values>,
+    pins: Mutex<Pins>,
     clock: Clock,
 }
 
@@ -153,6 +156,7 @@ impl Shared {
             if !self.is_seated(seat) {
                 return Err(AnnounceError::Unavailable);
             }
+            announcement.check()?;
             let announcer = Announcer {
                 node: seat.node,
                 draining: seat.draining.load(Ordering::Relaxed),
@@ -212,10 +216,13 @@ impl Shared {
     /// changes can never be written in the wrong order.
     fn publish(&self, ledger: &Ledger, tunnel: TunnelId) {
         let routes = ledger.routes(tunnel);
+        let documents = ledger.documents(tunnel);
         for seat in self.seats.load().values() {
-            seat.local.set(tunnel, table::held_by(seat.node, &routes));
+            let own = table::held_by(seat.node, &routes);
+            // Only its routes are asked for there.
+            seat.local.set(tunnel, own, Documents::default());
         }
-        self.routes.set(tunnel, routes);
+        self.routes.set(tunnel, routes, documents);
     }
 
     fn seated(&self, seat: &Arc<Seat>) -> Result<(), Unavailable> {
@@ -238,6 +245,10 @@ impl Shared {
     // would be worse than whatever did.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn values(&self) -> MutexGuard<'_, Values> {

@@ -3,34 +3,53 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use messages::{NodeId, TunnelId};
+use bytes::Bytes;
+use messages::{NodeId, PolicyId, TunnelId};
 
 use crate::Routes;
+use crate::documents::Documents;
 
 /// Enough that workers asking for different tunnels rarely meet on one lock; a power of two for a cheap remainder.
 const SHARDS: usize = 16;
 
-/// Which routes serve which tunnel. It holds no empty ones.
+/// Which routes serve which tunnel, and by which rules. It holds no tunnels without routes.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
-    shards: [RwLock<HashMap<TunnelId, Routes>>; SHARDS],
+    shards: [Shard; SHARDS],
+}
+
+type Shard = RwLock<HashMap<TunnelId, Served>>;
+
+#[derive(Debug)]
+struct Served {
+    routes: Routes,
+    documents: Documents,
 }
 
 impl RouteTable {
     pub(crate) fn get(&self, tunnel: TunnelId) -> Option<Routes> {
         let shard = self.shard(tunnel).read();
         let shard = shard.unwrap_or_else(PoisonError::into_inner);
-        shard.get(&tunnel).cloned()
+        shard
+            .get(&tunnel)
+            .map(|served| Routes::clone(&served.routes))
+    }
+
+    /// The text of a policy that one of the tunnel's routes names.
+    pub(crate) fn document(&self, tunnel: TunnelId, policy: PolicyId) -> Option<Bytes> {
+        let shard = self.shard(tunnel).read();
+        let shard = shard.unwrap_or_else(PoisonError::into_inner);
+        shard.get(&tunnel)?.documents.get(policy)
     }
 
     /// Replaces what is known of a tunnel; no routes remove it.
-    pub(crate) fn set(&self, tunnel: TunnelId, routes: Routes) {
+    pub(crate) fn set(&self, tunnel: TunnelId, routes: Routes, documents: Documents) {
         let shard = self.shard(tunnel).write();
         let mut shard = shard.unwrap_or_else(PoisonError::into_inner);
         if routes.is_empty() {
             shard.remove(&tunnel);
         } else {
-            shard.insert(tunnel, routes);
+            shard.insert(tunnel, Served { routes, documents });
         }
     }
 
@@ -42,7 +61,7 @@ impl RouteTable {
     }
 
     /// A tunnel id is a hash, so any of its bytes spreads well.
-    fn shard(&self, tunnel: TunnelId) -> &RwLock<HashMap<TunnelId, Routes>> {
+    fn shard(&self, tunnel: TunnelId) -> &Shard {
         let [first, ..] = tunnel.0;
         &self.shards[usize::from(first) % SHARDS]
     }

@@ -227,6 +227,7 @@ impl Line {
             Some(Tag::HttpRequest | Tag::WsRequest) => Content::Open {
                 link,
                 generation: self.route.generation,
+                policy: self.route.policy,
                 attempt: self.attempt,
                 frame,
             },

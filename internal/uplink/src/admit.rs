@@ -13,9 +13,10 @@ use std::{
 };
 
 use bus::{Announcement, LinkId, Mode, SessionId};
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use identity::{Claims, VerifiedRegistration, random_bytes};
-use messages::{Granted, NodeId, Refused};
+use messages::{Granted, NodeId, PolicyId, Refused};
 use tokio::time::{Instant, timeout, timeout_at};
 use tunnel::{
     Keepalive, LinkEnd, Outbox, Transport, drive,
@@ -176,6 +177,9 @@ fn announcement(link: &Link, claims: &Claims) -> Announcement {
             identity::Mode::Shared => Mode::Shared,
         },
         version: ANNOUNCE,
+        owner: link.tunnel.0,
+        policy: PolicyId::NONE,
+        document: Bytes::new(),
     }
 }
 

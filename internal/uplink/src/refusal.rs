@@ -37,6 +37,8 @@ pub(crate) fn of_directory(error: AnnounceError) -> Refused {
         AnnounceError::Replaced { .. } => (RefusalCode::Replaced, None),
         AnnounceError::Contended => (RefusalCode::Contended, Some(LATER)),
         AnnounceError::ModeConflict => (RefusalCode::ModeConflict, Some(LATER)),
+        AnnounceError::Taken => (RefusalCode::NameTaken, Some(LATER)),
+        AnnounceError::Document => (RefusalCode::PolicyRefused, None),
         AnnounceError::Withdrawn | AnnounceError::Unavailable => {
             (RefusalCode::Unavailable, Some(SOON))
         }

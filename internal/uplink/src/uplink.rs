@@ -181,6 +181,7 @@ impl Uplink {
                 link,
                 generation,
                 frame,
+                policy: _,
                 attempt: _,
             } => match self.find(link, tunnel) {
                 Some(link) => link.open(asked, generation, frame),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bus::memory::Fleet;
 use bus::{Announcement, Delivery, Directory, Inbox, LinkId, Mode};
-use messages::{NodeId, TunnelId};
+use bytes::Bytes;
+use messages::{NodeId, PolicyId, TunnelId};
 use rustix::time::{ClockId, clock_gettime};
 use stats_alloc::Region;
 use tokio::runtime::Builder;
@@ -110,5 +111,8 @@ fn claim(tunnel: TunnelId) -> Announcement {
         generation: None,
         mode: Mode::Exclusive,
         version: 1,
+        owner: tunnel.0,
+        policy: PolicyId::NONE,
+        document: Bytes::new(),
     }
 }

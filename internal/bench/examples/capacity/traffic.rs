@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use bus::redis::Timing;
 use bus::{Content, Envelope, ExchangeId, LinkId};
 use bytes::Bytes;
-use messages::{Flags, Frame, NodeId, StreamId, Tag, TunnelId};
+use messages::{Flags, Frame, NodeId, PolicyId, StreamId, Tag, TunnelId};
 
 use crate::chance::{Dice, Zipf};
 use crate::inputs::REGION_MS;
@@ -139,6 +139,7 @@ impl<'a> World<'a> {
         let open = Content::Open {
             link: LinkId(1),
             generation: 1,
+            policy: PolicyId::NONE,
             attempt: 0,
             frame: frame(size.request_bytes),
         };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
-use messages::{HEADER_LEN, MAX_FRAME, NodeId};
+use messages::{HEADER_LEN, MAX_FRAME, NodeId, PolicyId};
 
 use super::stage::{Actor, Claim, Recorder, Stage, a_node_id, a_session, a_tunnel, frame};
 use crate::{
@@ -45,6 +45,7 @@ pub(super) async fn an_envelope_arrives_whole_whatever_it_says(stage: &Stage<'_>
         Content::Open {
             link,
             generation: u64::MAX,
+            policy: PolicyId([0xcc; 32]),
             attempt: 1,
             frame: frame(all_bytes.clone()),
         },
@@ -73,6 +74,7 @@ pub(super) async fn the_largest_frame_fits(stage: &Stage<'_>) {
     let content = Content::Open {
         link: LinkId(1),
         generation: 1,
+        policy: PolicyId([0xff; 32]),
         attempt: 0,
         frame: frame(payload),
     };

@@ -1,5 +1,7 @@
 //! Rules of announcing, withdrawing and finding.
 
+use messages::PolicyId;
+
 use super::stage::{Claim, Stage, a_session, a_tunnel};
 use crate::{AnnounceError, LinkId, Mode, Route};
 
@@ -13,6 +15,7 @@ pub(super) async fn an_announced_link_is_found_everywhere_until_withdrawn(stage:
         generation,
         draining: false,
         mode: Mode::Exclusive,
+        policy: PolicyId::NONE,
     };
     assert_eq!(*a.finds(tunnel, &[(&a, 5)]).await, [route]);
     assert_eq!(*b.finds(tunnel, &[(&a, 5)]).await, [route]);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use messages::{Flags, Frame, NodeId, StreamId, TunnelId};
+use messages::{Flags, Frame, NodeId, PolicyId, StreamId, TunnelId};
 
 use super::Backend;
 use crate::{
@@ -257,6 +257,9 @@ impl Claim {
             generation: None,
             mode: Mode::Exclusive,
             version: 1,
+            owner: tunnel.0,
+            policy: PolicyId::NONE,
+            document: Bytes::new(),
         })
     }
 

@@ -23,14 +23,20 @@ fn frames() -> impl Strategy<Value = Frame> {
 
 fn contents() -> impl Strategy<Value = Content> {
     prop_oneof![
-        (any::<u64>(), any::<u64>(), any::<u8>(), frames()).prop_map(
-            |(link, generation, attempt, frame)| Content::Open {
+        (
+            any::<u64>(),
+            any::<u64>(),
+            any::<[u8; 32]>(),
+            any::<u8>(),
+            frames()
+        )
+            .prop_map(|(link, generation, policy, attempt, frame)| Content::Open {
                 link: LinkId(link),
                 generation,
+                policy: PolicyId(policy),
                 attempt,
                 frame,
-            }
-        ),
+            }),
         (any::<u64>(), frames()).prop_map(|(link, frame)| Content::ToAgent {
             link: LinkId(link),
             frame,
@@ -71,6 +77,7 @@ fn with_payload(len: usize) -> Envelope {
         content: Content::Open {
             link: LinkId(3),
             generation: 4,
+            policy: PolicyId([0xcc; 32]),
             attempt: 5,
             frame: Frame {
                 tag: 0x10,
@@ -114,11 +121,13 @@ proptest! {
 
 #[test]
 fn the_bytes_are_frozen() {
-    let mut expected = vec![1, 1];
+    let mut expected = vec![2, 1];
     expected.extend([0xaa; 16]);
     expected.extend([0, 0, 0, 0, 0, 0, 1, 2]);
     expected.extend([0xbb; 32]);
-    expected.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 5]);
+    expected.extend([0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4]);
+    expected.extend([0xcc; 32]);
+    expected.push(5);
     expected.extend([0x10, 1, 0, 0, 0, 0, b'x', b'x']);
     assert_eq!(bytes_of(&with_payload(2)), expected);
 }
@@ -160,7 +169,7 @@ fn each_fault_has_its_own_error() {
         bytes[at] = to;
         Envelope::decode(bytes.freeze())
     };
-    assert_eq!(altered(0, 2), Err(EnvelopeError::Version(2)));
+    assert_eq!(altered(0, 1), Err(EnvelopeError::Version(1)));
     assert_eq!(altered(1, 6), Err(EnvelopeError::Kind(6)));
     assert_eq!(altered(1, NACK), Err(EnvelopeError::Short));
 

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::clock::Now;
 use super::record::{Announcer, Claim, Holder, Record};
+use crate::documents::Documents;
 use crate::{AnnounceError, Announcement, Routes};
 
 /// How many records without routes are kept: some 400 bytes each, so about 25 MiB at worst.
@@ -88,6 +89,12 @@ impl Ledger {
     pub(crate) fn routes(&self, tunnel: TunnelId) -> Routes {
         let record = self.records.get(&tunnel);
         record.map(Record::routes).unwrap_or_default()
+    }
+
+    /// The texts of the policies that the tunnel's routes name.
+    pub(crate) fn documents(&self, tunnel: TunnelId) -> Documents {
+        let record = self.records.get(&tunnel);
+        record.map(Record::documents).unwrap_or_default()
     }
 
     pub(crate) fn forget_old(&mut self, now: Instant) {

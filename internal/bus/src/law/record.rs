@@ -4,15 +4,20 @@
 //! session must not be below it. `floor` is the generation of the last exclusive takeover: shared sessions, which pool
 //! and therefore differ in generation, must not be below that one. A session the record knows may stand at its mark; a
 //! stranger who presents a generation must be above it.
+//!
+//! While it has links, a record has one owner. The next owner begins with the former's `highest`, so that generations
+//! rise, and with nothing else of its past: an agent that was away while another key had its name is not replaced.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use messages::NodeId;
 use tokio::time::Instant;
 
 use super::clock::Now;
+use crate::documents::Documents;
 use crate::{AnnounceError, Announcement, LinkId, Mode, Route, Routes, SessionId};
 
 /// More takeovers than this within [`TAKEOVER_PERIOD`] are a fight between two agents, not a failover.
@@ -60,6 +65,8 @@ pub(crate) struct Claim {
 pub(crate) struct Record {
     highest: u64,
     floor: u64,
+    /// Whoever was granted the tunnel last.
+    owner: Option<[u8; 32]>,
     held: Vec<Held>,
     /// The latest sessions, whether or not they have links.
     known: VecDeque<(SessionId, u64)>,
@@ -74,6 +81,7 @@ struct Held {
     route: Route,
     session: SessionId,
     version: u64,
+    document: Bytes,
 }
 
 impl Held {
@@ -114,11 +122,15 @@ impl Record {
                 superseded: Vec::new(),
             });
         }
+        if self.owned_by_another(claim) && !self.is_idle() {
+            return Err(AnnounceError::Taken);
+        }
         let generation = self.generation_for(claim, now)?;
         let superseded = match claim.mode {
             Mode::Shared => self.join_pool(claim)?,
             Mode::Exclusive => self.take_over(claim, generation, now.instant)?,
         };
+        self.belong_to(claim.owner);
         self.remember(claim.session, generation);
         self.hold(by, claim, generation);
         Ok(Claim {
@@ -148,6 +160,10 @@ impl Record {
             return Some(Vec::new());
         }
         let mut superseded = Vec::new();
+        if self.owned_by_another(claim) {
+            superseded.extend(self.held.drain(..).map(|held| held.holder()));
+        }
+        self.belong_to(claim.owner);
         if claim.mode == Mode::Exclusive {
             superseded.extend(self.others(claim.session).map(Held::holder));
             self.held.retain(|held| held.session == claim.session);
@@ -201,6 +217,13 @@ impl Record {
         routes.into()
     }
 
+    /// The texts of the policies that the routes name.
+    pub(crate) fn documents(&self) -> Documents {
+        let held = self.held.iter();
+        held.map(|held| (held.route.policy, held.document.clone()))
+            .collect()
+    }
+
     fn hold(&mut self, by: Announcer, claim: &Announcement, generation: u64) {
         let route = Route {
             node: by.node,
@@ -208,11 +231,13 @@ impl Record {
             generation,
             draining: by.draining,
             mode: claim.mode,
+            policy: claim.policy,
         };
         let held = Held {
             route,
             session: claim.session,
             version: claim.version,
+            document: claim.document.clone(),
         };
         let holder = held.holder();
         self.held.retain(|held| held.holder() != holder);
@@ -221,6 +246,10 @@ impl Record {
 
     /// The generation the claim is judged by: the session's own, else the one it presents, else a new one.
     fn generation_for(&self, claim: &Announcement, now: Now) -> Result<u64, AnnounceError> {
+        let drawn = self.highest.saturating_add(1).max(now.micros);
+        if self.owned_by_another(claim) {
+            return Ok(drawn);
+        }
         let own = self.generation_of(claim.session);
         let latest = self
             .highest
@@ -229,7 +258,7 @@ impl Record {
             .generation
             .filter(|presented| (1..=latest).contains(presented));
         let Some(generation) = own.or(presented) else {
-            return Ok(self.highest.saturating_add(1).max(now.micros));
+            return Ok(drawn);
         };
         let by = match claim.mode {
             Mode::Exclusive => self.highest,
@@ -239,6 +268,19 @@ impl Record {
             return Err(AnnounceError::Replaced { by });
         }
         Ok(generation)
+    }
+
+    fn owned_by_another(&self, claim: &Announcement) -> bool {
+        self.owner.is_some_and(|owner| owner != claim.owner)
+    }
+
+    /// Nothing of another owner's past is held against this one, nor for it.
+    fn belong_to(&mut self, owner: [u8; 32]) {
+        if self.owner.replace(owner).is_some_and(|was| was != owner) {
+            self.known.clear();
+            self.takeovers.clear();
+            self.floor = 0;
+        }
     }
 
     fn generation_of(&self, session: SessionId) -> Option<u64> {

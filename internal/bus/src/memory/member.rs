@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use messages::{NodeId, TunnelId};
+use messages::{NodeId, PolicyId, TunnelId};
 
 use super::{Seat, Shared};
+use crate::law::Pin;
 use crate::{
     AnnounceError, Announced, Announcement, Bus, Delivery, Directory, Envelope, Health, LinkId,
-    PutError, Routes, SendError, Unavailable,
+    PinError, PutError, Routes, SendError, Unavailable,
 };
 
 /// A node's handle: both traits on one seat.
@@ -90,6 +91,26 @@ impl Directory for Member {
         Box::pin(async move {
             self.shared.seated(&self.seat)?;
             Ok(self.shared.routes.get(tunnel).unwrap_or_default())
+        })
+    }
+
+    fn policy(&self, tunnel: TunnelId, policy: PolicyId) -> Option<Bytes> {
+        if policy.is_none() {
+            return Some(Bytes::new());
+        }
+        self.shared.routes.document(tunnel, policy)
+    }
+
+    fn pin(
+        &self,
+        name: [u8; 32],
+        sequence: u64,
+        tip: [u8; 32],
+    ) -> BoxFuture<'_, Result<(), PinError>> {
+        Box::pin(async move {
+            let seated = self.shared.seated(&self.seat);
+            seated.map_err(|Unavailable| PinError::Unavailable)?;
+            self.shared.pins().pin(name, Pin { sequence, tip })
         })
     }
 

@@ -54,6 +54,9 @@ fn announcement(session: u8, link: u64) -> Announcement {
         generation: None,
         mode: Mode::Exclusive,
         version: 1,
+        owner: [0; 32],
+        policy: messages::PolicyId::NONE,
+        document: bytes::Bytes::new(),
     }
 }
 

@@ -24,6 +24,7 @@ impl Shared {
         if self.has_left() {
             return Err(AnnounceError::Unavailable);
         }
+        announcement.check()?;
         self.cache.forget(announcement.tunnel);
         if let Some(session) = self.session.load_full() {
             let claim = Claim {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use messages::{NodeId, TunnelId};
+use messages::{NodeId, PolicyId, TunnelId};
 use redis::Value;
 
 use super::cache::Found;
@@ -94,6 +94,7 @@ fn routes_of(answer: Value) -> Vec<Route> {
             generation,
             draining: false,
             mode,
+            policy: PolicyId::NONE,
         })
     });
     routes.collect()

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use messages::{NodeId, TunnelId};
+use messages::{NodeId, PolicyId, TunnelId};
 
 use super::own::Withdrawal;
 use super::shared::Shared;
 use super::supervisor;
 use crate::{
     AnnounceError, Announced, Announcement, Bus, Delivery, Directory, Envelope, Health, LinkId,
-    PutError, Routes, SendError, Unavailable,
+    PinError, PutError, Routes, SendError, Unavailable,
 };
 
 /// A node's handle. Its tasks end when it is dropped.
@@ -120,6 +120,27 @@ impl Directory for Member {
 
     fn forget(&self, tunnel: TunnelId) {
         self.shared.cache.forget(tunnel);
+    }
+
+    fn policy(&self, tunnel: TunnelId, policy: PolicyId) -> Option<Bytes> {
+        if policy.is_none() {
+            return Some(Bytes::new());
+        }
+        self.shared.own.document(tunnel, policy)
+    }
+
+    fn pin(
+        &self,
+        _name: [u8; 32],
+        sequence: u64,
+        _tip: [u8; 32],
+    ) -> BoxFuture<'_, Result<(), PinError>> {
+        Box::pin(async move {
+            match sequence {
+                0 => Ok(()),
+                _ => Err(PinError::Unavailable),
+            }
+        })
     }
 
     fn put<'a>(

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use messages::{NodeId, TunnelId};
+use bytes::Bytes;
+use messages::{NodeId, PolicyId, TunnelId};
 use tokio::time::Instant;
 
 use super::locked;
@@ -83,6 +84,10 @@ impl Own {
 
     pub(super) fn local(&self, tunnel: TunnelId) -> Option<Routes> {
         self.local.get(tunnel)
+    }
+
+    pub(super) fn document(&self, tunnel: TunnelId, policy: PolicyId) -> Option<Bytes> {
+        self.local.document(tunnel, policy)
     }
 
     /// Decides a claim without Redis. On an error nothing has changed.
@@ -322,7 +327,9 @@ impl Own {
     }
 
     fn publish(&self, state: &State, tunnel: TunnelId) {
-        self.local.set(tunnel, state.ledger.routes(tunnel));
+        let ledger = &state.ledger;
+        self.local
+            .set(tunnel, ledger.routes(tunnel), ledger.documents(tunnel));
     }
 
     fn announcer(&self, state: &State) -> Announcer {

@@ -183,6 +183,9 @@ mod tests {
             generation: None,
             mode: Mode::Shared,
             version: 7,
+            owner: [0; 32],
+            policy: messages::PolicyId::NONE,
+            document: bytes::Bytes::new(),
         };
         let text = held(&announcement, 42);
         assert_eq!(

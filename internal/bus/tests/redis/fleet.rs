@@ -9,7 +9,7 @@ use adit_bus::{
     LinkId, Mode, Node, Route,
 };
 use bytes::Bytes;
-use messages::{Flags, Frame, NodeId, StreamId, TunnelId};
+use messages::{Flags, Frame, NodeId, PolicyId, StreamId, TunnelId};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -175,6 +175,9 @@ pub(crate) fn claim(tunnel: TunnelId, session: u8, link: u64) -> Announcement {
         generation: None,
         mode: Mode::Exclusive,
         version: 1,
+        owner: tunnel.0,
+        policy: PolicyId::NONE,
+        document: Bytes::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit_bus::{Bus, Content, Delivery, Envelope, Inbox, LinkId, Node, SendError};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use messages::{Flags, Frame, NodeId, StreamId, TunnelId};
+use messages::{Flags, Frame, NodeId, PolicyId, StreamId, TunnelId};
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Actor, body, claim, eventually};
@@ -97,6 +97,7 @@ async fn a_thousand_exchanges_between_two_nodes_all_end_well() {
             content: Content::Open {
                 link: LinkId(1),
                 generation: 1,
+                policy: PolicyId::NONE,
                 attempt: 0,
                 frame: Frame {
                     tag: 0x10,

@@ -8,7 +8,7 @@ use adit_bus::{
     Unavailable,
 };
 use bytes::Bytes;
-use messages::{Frame, NodeId, StreamId};
+use messages::{Frame, NodeId, PolicyId, StreamId};
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Actor, claim, eventually, tunnel};
@@ -54,6 +54,7 @@ async fn what_nobody_heard_is_known_not_to_have_begun() {
     let opening = Content::Open {
         link: LinkId(1),
         generation: 1,
+        policy: PolicyId::NONE,
         attempt: 0,
         frame: Frame::body(StreamId(1), Bytes::from_static(b"a request"), true),
     };

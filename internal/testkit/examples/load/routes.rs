@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bus::{Announcement, Delivery, Inbox, LinkId, Mode, memory::Fleet};
-use messages::{NodeId, TunnelId};
+use bytes::Bytes;
+use messages::{NodeId, PolicyId, TunnelId};
 use tokio::time::Instant;
 
 const LOOKUPS: u32 = 1_000_000;
@@ -29,6 +30,9 @@ pub(crate) async fn look_up(count: u64) {
             generation: None,
             mode: Mode::Exclusive,
             version: 1,
+            owner: tunnel.0,
+            policy: PolicyId::NONE,
+            document: Bytes::new(),
         };
         let announced = node.directory.announce(announcement).await;
         announced.expect("nobody else wants the tunnel");

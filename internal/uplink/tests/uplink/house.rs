@@ -127,11 +127,15 @@ impl House {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange += 1;
         let Route {
-            link, generation, ..
+            link,
+            generation,
+            policy,
+            ..
         } = route;
         let content = Content::Open {
             link,
             generation,
+            policy,
             attempt: 0,
             frame: request,
         };

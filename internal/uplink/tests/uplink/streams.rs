@@ -239,6 +239,7 @@ async fn an_answer_to_a_node_that_is_gone_resets_its_stream_at_the_agent() {
         content: Content::Open {
             link: route.link,
             generation: route.generation,
+            policy: route.policy,
             attempt: 0,
             frame: request(true),
         },

@@ -1,6 +1,9 @@
 //! Records without routes stay within their bounds. What a record decides is the suite's to show.
 
 use super::*;
+use bytes::Bytes;
+use messages::PolicyId;
+
 use crate::{LinkId, Mode};
 
 const NODE: NodeId = NodeId([1; 16]);
@@ -20,6 +23,9 @@ fn announce(ledger: &mut Ledger, tunnel: TunnelId, session: u8, now: Now) -> u64
         generation: None,
         mode: Mode::Exclusive,
         version: 1,
+        owner: [0; 32],
+        policy: PolicyId::NONE,
+        document: Bytes::new(),
     };
     let announcer = Announcer {
         node: NODE,

@@ -54,6 +54,9 @@ fn claim(session: u8, link: u64, version: u64) -> Announcement {
         generation: None,
         mode: Mode::Shared,
         version,
+        owner: [0; 32],
+        policy: messages::PolicyId::NONE,
+        document: Bytes::new(),
     }
 }
 
