@@ -15,7 +15,9 @@ use messages::{
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tunnel::handshake::{GreetError, HandshakeError, Registration, ServerTerms, greet, register};
+use tunnel::handshake::{
+    GreetError, HandshakeError, Registration, ServerTerms, Wanted, greet, register,
+};
 use tunnel::pipe::{self, Pipe};
 use tunnel::{Keepalive, LinkEnd};
 
@@ -207,7 +209,9 @@ fn wish() -> Registration {
     Registration {
         audience: "relay.example".to_owned(),
         expect_domain: None,
-        name: None,
+        wanted: Wanted::default(),
+        token: None,
+        policy: None,
         session: [9; 16],
         generation: None,
         mode: identity::Mode::Exclusive,

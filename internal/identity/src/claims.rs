@@ -4,11 +4,15 @@
 //! is asked in `registration`.
 
 use data_encoding::BASE64URL_NOPAD;
+use messages::PolicyId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
+use crate::chain::{ChainError, MAX_CHAIN};
 use crate::error::VerifyError;
 use crate::json;
-use crate::names::check_name;
+use crate::jws::JwsError;
+use crate::names::{canonical_grant, check_name};
 
 /// The agent's own description, in bytes. It is logged and shown, never interpreted.
 const MAX_AGENT_LEN: usize = 128;
@@ -34,6 +38,12 @@ pub struct Claims {
     /// Which further tunnel of the key, by the rules of [`crate::check_name`]; none: the key's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The granted host that the agent wants, as [`crate::canonical_grant`] spells it; not together with `name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The agent wants the readable name of [`crate::auto_name`]; not together with `name` or `host`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto: bool,
     /// The agent process: 16 random bytes as 32 lower-case hexadecimal digits. Its links form one pool.
     pub session: String,
     /// The generation this session was given when its first link registered.
@@ -52,6 +62,12 @@ pub struct Claims {
     /// The TLS exporter value of the agent's connection, as base64url; none without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// The proof that the agent knows a join token of the server: [`crate::join::make`] (base64url in JSON).
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "proof")]
+    pub join: Option<[u8; 32]>,
+    /// The statements by which the key came to its name, oldest first: [`crate::Chain::statements`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
 }
 
 /// How a session holds its name.
@@ -70,7 +86,7 @@ impl Claims {
     pub(crate) fn from_json(payload: &[u8]) -> Result<Self, VerifyError> {
         let members = json::object(payload, "the claims are no JSON object")?;
         let claims: Self = serde_json::from_value(members.into())
-            .map_err(|_| VerifyError::Malformed("a claim is missing or of the wrong type"))?;
+            .map_err(|_| JwsError::Malformed("a claim is missing or of the wrong type"))?;
         claims.check_bounds()?;
         Ok(claims)
     }
@@ -78,24 +94,48 @@ impl Claims {
     fn check_bounds(&self) -> Result<(), VerifyError> {
         let digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if self.session.len() != SESSION_LEN || !self.session.bytes().all(digit) {
-            return Err(VerifyError::Malformed(
-                "session is not 32 lower-case hexadecimal digits",
-            ));
+            let rule = "session is not 32 lower-case hexadecimal digits";
+            return Err(JwsError::Malformed(rule).into());
         }
         let printable = |byte| matches!(byte, b' '..=b'~');
         if self.agent.len() > MAX_AGENT_LEN || !self.agent.bytes().all(printable) {
-            return Err(VerifyError::Malformed(
-                "agent is not at most 128 printable ASCII characters",
-            ));
+            let rule = "agent is not at most 128 printable ASCII characters";
+            return Err(JwsError::Malformed(rule).into());
         }
         if self.versions.len() > MAX_VERSIONS {
-            return Err(VerifyError::Malformed("more than 16 versions"));
+            return Err(JwsError::Malformed("more than 16 versions").into());
         }
-        self.name
-            .as_deref()
-            .map_or(Ok(()), check_name)
-            .map_err(VerifyError::BadName)
+        if self.chain.len() > MAX_CHAIN {
+            return Err(ChainError::TooLong.into());
+        }
+        self.check_names()
     }
+
+    fn check_names(&self) -> Result<(), VerifyError> {
+        let asked = [self.name.is_some(), self.host.is_some(), self.auto];
+        if asked.into_iter().filter(|asked| *asked).count() > 1 {
+            return Err(VerifyError::TwoNames);
+        }
+        if let Some(name) = &self.name {
+            check_name(name).map_err(VerifyError::BadName)?;
+        }
+        if let Some(host) = &self.host
+            && canonical_grant(host).map_err(VerifyError::BadHost)? != *host
+        {
+            // Two spellings of one host would be two tunnels.
+            return Err(JwsError::Malformed("host is not in its canonical spelling").into());
+        }
+        Ok(())
+    }
+}
+
+/// Names a policy by the SHA-256 of its canonical JSON, [`messages::Policy::to_json`]; no bytes are no policy.
+#[must_use]
+pub fn policy_id(document: &[u8]) -> PolicyId {
+    if document.is_empty() {
+        return PolicyId::NONE;
+    }
+    PolicyId(Sha256::digest(document).into())
 }
 
 /// 32 bytes as base64url in JSON.
@@ -118,5 +158,27 @@ mod nonce {
             .decode(text.as_bytes())
             .map_err(Error::custom)?;
         <[u8; 32]>::try_from(bytes).map_err(|_| Error::custom("not 32 bytes"))
+    }
+}
+
+/// The same, where there may be none. `null` is no proof.
+mod proof {
+    use super::{Deserializer, Serializer, nonce};
+
+    #[expect(clippy::ref_option, reason = "the signature serde asks for")]
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Option<[u8; 32]>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => nonce::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<[u8; 32]>, D::Error> {
+        nonce::deserialize(deserializer).map(Some)
     }
 }

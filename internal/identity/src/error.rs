@@ -2,36 +2,16 @@
 
 use messages::RefusalCode;
 
-use crate::key::KeyError;
-use crate::names::NameError;
+use crate::chain::ChainError;
+use crate::jws::JwsError;
+use crate::names::{HostError, NameError};
 
 /// Why a registration does not prove what it claims. One variant a rule, so that a log line names the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// Longer than [`crate::MAX_JWS_LEN`]; nothing of it was looked at.
-    #[error("the registration is larger than 8 KiB")]
-    TooLarge,
-    /// Not a compact JWS, or claims that are missing, of the wrong type or out of their bounds.
-    #[error("the registration is malformed: {0}")]
-    Malformed(&'static str),
-    /// Some JSON object in it names a member twice.
-    #[error("the registration names a JSON member twice")]
-    RepeatedMember,
-    /// `alg` is not exactly `EdDSA`.
-    #[error("the registration is not signed with EdDSA")]
-    WrongAlgorithm,
-    /// `typ` is that of another purpose.
-    #[error("the signature was made for another purpose")]
-    WrongType,
-    /// `jwk` is not exactly an Ed25519 public key.
-    #[error("the key of the registration is refused: {0}")]
-    BadKey(KeyError),
-    /// The key is of small order: its signatures prove nothing.
-    #[error("the key of the registration is weak")]
-    WeakKey,
-    /// The signature is not this key's over this text, or not in its canonical form.
-    #[error("the signature of the registration does not verify")]
-    BadSignature,
+    /// It is not signed by a key for this purpose, or its claims are malformed.
+    #[error("the registration {0}")]
+    Jws(#[from] JwsError),
     /// `aud` is no name of this server.
     #[error("the registration is meant for another server")]
     WrongAudience,
@@ -53,6 +33,15 @@ pub enum VerifyError {
     /// `name` is no tunnel name.
     #[error("the tunnel name is refused: {0}")]
     BadName(NameError),
+    /// `host` is no host that can be granted, or no host can be made for `auto`.
+    #[error("the host is refused: {0}")]
+    BadHost(HostError),
+    /// More than one of `name`, `host` and `auto`.
+    #[error("the registration asks for more than one of name, host and auto")]
+    TwoNames,
+    /// `chain` does not prove that the key came from its root.
+    #[error("the chain of rotations is refused: {0}")]
+    Chain(#[from] ChainError),
 }
 
 impl VerifyError {
@@ -60,22 +49,13 @@ impl VerifyError {
     #[must_use]
     pub fn refusal(&self) -> RefusalCode {
         match self {
-            Self::TooLarge => RefusalCode::TooLarge,
-            Self::Malformed(_)
-            | Self::RepeatedMember
-            | Self::BadKey(KeyError::Jwk | KeyError::Pem)
-            | Self::BadName(_) => RefusalCode::BadRequest,
-            Self::WrongAlgorithm => RefusalCode::WrongAlgorithm,
-            Self::WrongType => RefusalCode::WrongType,
-            Self::WeakKey
-            | Self::BadKey(KeyError::NotAPoint | KeyError::NonCanonical | KeyError::Weak) => {
-                RefusalCode::WeakKey
-            }
-            Self::BadSignature => RefusalCode::BadSignature,
+            Self::Jws(error) => error.refusal(),
+            Self::BadName(_) | Self::BadHost(_) | Self::TwoNames => RefusalCode::BadRequest,
             // A captured or relayed registration either way: it was meant for somebody else's connection.
             Self::WrongAudience | Self::WrongChannel => RefusalCode::WrongAudience,
             Self::WrongNonce => RefusalCode::WrongNonce,
             Self::Stale | Self::NotYet | Self::Lifetime => RefusalCode::Stale,
+            Self::Chain(error) => error.refusal(),
         }
     }
 }

@@ -10,18 +10,15 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::error::Category;
 use serde_json::{Map, Number, Value};
 
-use crate::error::VerifyError;
+use crate::jws::JwsError;
 
 /// Reads one JSON object, which must be all there is in `bytes`; what is none is malformed for the reason given.
-pub(crate) fn object(
-    bytes: &[u8],
-    reason: &'static str,
-) -> Result<Map<String, Value>, VerifyError> {
+pub(crate) fn object(bytes: &[u8], reason: &'static str) -> Result<Map<String, Value>, JwsError> {
     match serde_json::from_slice::<Unrepeated>(bytes) {
         Ok(Unrepeated(Value::Object(members))) => Ok(members),
         // Any value is welcome to the visitor, so the only data error is its own.
-        Err(error) if error.classify() == Category::Data => Err(VerifyError::RepeatedMember),
-        _ => Err(VerifyError::Malformed(reason)),
+        Err(error) if error.classify() == Category::Data => Err(JwsError::RepeatedMember),
+        _ => Err(JwsError::Malformed(reason)),
     }
 }
 
@@ -107,7 +104,7 @@ mod tests {
         ] {
             assert_eq!(
                 object(text.as_bytes(), "none"),
-                Err(VerifyError::RepeatedMember),
+                Err(JwsError::RepeatedMember),
                 "{text}"
             );
         }
@@ -128,13 +125,13 @@ mod tests {
         ] {
             assert_eq!(
                 object(text.as_bytes(), "none"),
-                Err(VerifyError::Malformed("none")),
+                Err(JwsError::Malformed("none")),
                 "{text:.20}"
             );
         }
         assert_eq!(
             object(b"{\"a\":\"\xff\"}", "none"),
-            Err(VerifyError::Malformed("none"))
+            Err(JwsError::Malformed("none"))
         );
     }
 }

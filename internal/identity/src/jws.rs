@@ -5,14 +5,68 @@
 //! nothing for another (RFC 8725 section 3.11).
 
 use data_encoding::BASE64URL_NOPAD;
+use messages::RefusalCode;
 use serde_json::{Map, Value};
 
-use crate::error::VerifyError;
 use crate::json;
 use crate::key::{KeyError, PublicKey, SecretKey};
 
 /// The longest JWS that is looked at, in bytes. A registration without a policy has some 700.
 pub const MAX_JWS_LEN: usize = messages::MAX_REGISTRATION;
+
+/// Why a text is not something that a key has signed for one purpose. Each is a predicate: the caller says of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwsError {
+    /// Longer than [`MAX_JWS_LEN`], or than its purpose allows; nothing of it was looked at.
+    #[error("is too large")]
+    TooLarge,
+    /// Not a compact JWS, or claims that are missing, of the wrong type or out of their bounds.
+    #[error("is malformed: {0}")]
+    Malformed(&'static str),
+    /// Some JSON object in it names a member twice.
+    #[error("names a JSON member twice")]
+    RepeatedMember,
+    /// `alg` is not exactly `EdDSA`.
+    #[error("is not signed with EdDSA")]
+    WrongAlgorithm,
+    /// `typ` is that of another purpose.
+    #[error("was signed for another purpose")]
+    WrongType,
+    /// `jwk` is not exactly an Ed25519 public key.
+    #[error("carries a key that is refused: {0}")]
+    BadKey(KeyError),
+    /// The key is of small order: its signatures prove nothing.
+    #[error("carries a weak key")]
+    WeakKey,
+    /// The signature is not this key's over this text, or not in its canonical form.
+    #[error("has a signature that does not verify")]
+    BadSignature,
+}
+
+impl JwsError {
+    /// The stable code that the agent is told.
+    pub(crate) fn refusal(self) -> RefusalCode {
+        match self {
+            Self::TooLarge => RefusalCode::TooLarge,
+            Self::Malformed(_)
+            | Self::RepeatedMember
+            | Self::BadKey(
+                KeyError::Jwk
+                | KeyError::Text
+                | KeyError::Pem
+                | KeyError::Protected
+                | KeyError::Passphrase,
+            ) => RefusalCode::BadRequest,
+            Self::WrongAlgorithm => RefusalCode::WrongAlgorithm,
+            Self::WrongType => RefusalCode::WrongType,
+            Self::WeakKey
+            | Self::BadKey(KeyError::NotAPoint | KeyError::NonCanonical | KeyError::Weak) => {
+                RefusalCode::WeakKey
+            }
+            Self::BadSignature => RefusalCode::BadSignature,
+        }
+    }
+}
 
 /// What a good signature vouches for.
 #[derive(Debug)]
@@ -32,15 +86,15 @@ pub(crate) fn sign(key: &SecretKey, typ: &str, payload: &[u8]) -> String {
 
 /// Opens a JWS made for the purpose `typ`. The header is checked before the key, the key before the signature, and
 /// nothing of the payload is looked at before the signature holds.
-pub(crate) fn open(jws: &[u8], typ: &str) -> Result<Opened, VerifyError> {
+pub(crate) fn open(jws: &[u8], typ: &str) -> Result<Opened, JwsError> {
     if jws.len() > MAX_JWS_LEN {
-        return Err(VerifyError::TooLarge);
+        return Err(JwsError::TooLarge);
     }
     let parts = Parts::split(jws)?;
     let header = json::object(&parts.header, "the header is no JSON object")?;
     let key = header_key(&header, typ)?;
     if !key.verifies(parts.signed, &parts.signature) {
-        return Err(VerifyError::BadSignature);
+        return Err(JwsError::BadSignature);
     }
     Ok(Opened {
         key,
@@ -57,12 +111,12 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn split(jws: &'a [u8]) -> Result<Self, VerifyError> {
+    fn split(jws: &'a [u8]) -> Result<Self, JwsError> {
         let mut texts = jws.split(|&byte| byte == b'.');
         let (Some(header), Some(payload), Some(signature), None) =
             (texts.next(), texts.next(), texts.next(), texts.next())
         else {
-            return Err(VerifyError::Malformed("not three parts joined by dots"));
+            return Err(JwsError::Malformed("not three parts joined by dots"));
         };
         let (signed, _) = jws
             .split_at_checked(header.len() + 1 + payload.len())
@@ -73,38 +127,36 @@ impl<'a> Parts<'a> {
             payload: decode(payload)?,
             signature: signature
                 .try_into()
-                .map_err(|_| VerifyError::Malformed("the signature has not 64 bytes"))?,
+                .map_err(|_| JwsError::Malformed("the signature has not 64 bytes"))?,
             signed,
         })
     }
 }
 
 /// Only the one spelling of some bytes is taken: no padding, no white space, spare bits zero.
-fn decode(text: &[u8]) -> Result<Vec<u8>, VerifyError> {
+fn decode(text: &[u8]) -> Result<Vec<u8>, JwsError> {
     BASE64URL_NOPAD
         .decode(text)
-        .map_err(|_| VerifyError::Malformed("not canonical base64url"))
+        .map_err(|_| JwsError::Malformed("not canonical base64url"))
 }
 
 /// Checks `alg`, `typ` and `crit`, and takes the key out of `jwk`. Other members (`kid`, for instance) are ignored, as
 /// RFC 7515 section 4 wants; none of them is ever believed.
-fn header_key(header: &Map<String, Value>, typ: &str) -> Result<PublicKey, VerifyError> {
+fn header_key(header: &Map<String, Value>, typ: &str) -> Result<PublicKey, JwsError> {
     let text = |name| header.get(name).and_then(Value::as_str);
     if text("alg") != Some("EdDSA") {
-        return Err(VerifyError::WrongAlgorithm);
+        return Err(JwsError::WrongAlgorithm);
     }
     if text("typ") != Some(typ) {
-        return Err(VerifyError::WrongType);
+        return Err(JwsError::WrongType);
     }
     if header.contains_key("crit") {
-        return Err(VerifyError::Malformed("a critical extension (crit)"));
+        return Err(JwsError::Malformed("a critical extension (crit)"));
     }
-    let jwk = header
-        .get("jwk")
-        .ok_or(VerifyError::BadKey(KeyError::Jwk))?;
+    let jwk = header.get("jwk").ok_or(JwsError::BadKey(KeyError::Jwk))?;
     jwk_key(jwk).map_err(|error| match error {
-        KeyError::Weak => VerifyError::WeakKey,
-        other => VerifyError::BadKey(other),
+        KeyError::Weak => JwsError::WeakKey,
+        other => JwsError::BadKey(other),
     })
 }
 
@@ -118,10 +170,7 @@ fn jwk_key(jwk: &Value) -> Result<PublicKey, KeyError> {
     let (Some("OKP"), Some("Ed25519"), Some(x)) = (text("kty"), text("crv"), text("x")) else {
         return Err(KeyError::Jwk);
     };
-    let x = BASE64URL_NOPAD
-        .decode(x.as_bytes())
-        .map_err(|_| KeyError::Jwk)?;
-    PublicKey::from_bytes(&x.try_into().map_err(|_| KeyError::Jwk)?)
+    PublicKey::from_x(x)
 }
 
 /// The signing half of RFC 7515 section 5.1, whatever the header says: tests forge with it.

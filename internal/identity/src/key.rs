@@ -2,19 +2,27 @@
 //!
 //! A [`PublicKey`] that exists is a good one: on the curve, in its one canonical spelling, in the prime-order
 //! subgroup. So a key has exactly one thumbprint and one hostname, and nobody can hold a key for which signatures
-//! can be made without its secret. Files are the business of `keyfile`.
+//! can be made without its secret. A [`SecretKey`] comes with the [`Chain`] that says whose name it holds. The PEM form
+//! is that of `pem`, files are the business of `keyfile`.
+
+mod pem;
 
 use std::fmt;
+use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use messages::TunnelId;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::chain::{Chain, ChainError};
 use crate::names;
+
+pub use pem::{EmptyPassphrase, Passphrase};
+
+/// What stands in front of a public key in a text.
+const PREFIX: &str = "ed25519:";
 
 /// Why bytes or text are not a key that Adit accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +30,15 @@ pub enum KeyError {
     /// The text is not a PKCS#8 PEM file with an Ed25519 key in it.
     #[error("not an Ed25519 private key in PKCS#8 PEM")]
     Pem,
+    /// The text is an encrypted PKCS#8 PEM file, and no passphrase was given.
+    #[error("protected by a passphrase")]
+    Protected,
+    /// The passphrase does not open the encrypted PKCS#8 PEM file, or the file is damaged.
+    #[error("not opened by this passphrase")]
+    Passphrase,
+    /// The text is not `ed25519:` and 32 bytes in base64url.
+    #[error("not a public key of the form ed25519:BASE64URL")]
+    Text,
     /// The `jwk` is not an object of exactly `kty` = `OKP`, `crv` = `Ed25519` and `x`, 32 bytes in base64url.
     #[error("the jwk is not exactly an Ed25519 public key")]
     Jwk,
@@ -36,13 +53,17 @@ pub enum KeyError {
     Weak,
 }
 
-/// An Ed25519 secret key. Its bytes are wiped when it is dropped, and [`fmt::Debug`] shows only the public half.
+/// An Ed25519 secret key, and how it came to the name it holds. Its bytes are wiped when it is dropped, and [`fmt::Debug`]
+/// shows only the public half.
 ///
 /// [`SecretKey::load_or_create`] and its siblings read and write the key file.
-pub struct SecretKey(SigningKey);
+pub struct SecretKey {
+    signing: SigningKey,
+    chain: Chain,
+}
 
 impl SecretKey {
-    /// A new key from the operating system's random generator.
+    /// A new key from the operating system's random generator, with a name of its own.
     ///
     /// # Panics
     ///
@@ -53,39 +74,86 @@ impl SecretKey {
     }
 
     pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
-    }
-
-    /// Reads a PKCS#8 PEM text, version 1 (as openssl writes it) or version 2 (with the public key, which must fit).
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::Pem`] for anything else, other key types included.
-    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        SigningKey::from_pkcs8_pem(pem)
-            .map(Self)
-            .map_err(|_| KeyError::Pem)
-    }
-
-    /// The key as PKCS#8 version 1 PEM. Version 2 would carry the public key too, but OpenSSL 3.0 cannot read that.
-    #[must_use]
-    pub fn to_pem(&self) -> Zeroizing<String> {
-        KeypairBytes {
-            secret_key: self.0.to_bytes(),
-            public_key: None,
-        }
-        .to_pkcs8_pem(LineEnding::LF)
-        .expect("32 bytes always encode as PKCS#8")
+        SigningKey::from_bytes(seed).into()
     }
 
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        self.chain.current()
+    }
+
+    /// The keys whose name this one holds, itself the last.
+    #[must_use]
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The tunnel that this key holds: that of the root of its chain (`None`), or its further tunnel called `name`.
+    #[must_use]
+    pub fn tunnel_id(&self, name: Option<&str>) -> TunnelId {
+        self.chain.keys()[0].tunnel_id(name)
+    }
+
+    /// This key with the name that `statements`, oldest first, hand on to it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`] when they do not lead to it.
+    pub fn with_chain(mut self, statements: Vec<String>) -> Result<Self, ChainError> {
+        self.chain = Chain::leading_to(self.public(), statements)?;
+        Ok(self)
+    }
+
+    /// A new key that takes over the name of this one under `domain`. `iat` is now, in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError::TooLong`] for a name that was handed on too often, [`ChainError::OtherDomain`] when it was handed on
+    /// for another domain before, [`ChainError::BadDomain`].
+    ///
+    /// # Panics
+    ///
+    /// As [`crate::random_bytes`].
+    pub fn rotate(&self, domain: &str, iat: u64) -> Result<Self, ChainError> {
+        self.hand_on(Self::generate(), domain, iat)
+    }
+
+    pub(crate) fn hand_on(
+        &self,
+        mut new: Self,
+        domain: &str,
+        iat: u64,
+    ) -> Result<Self, ChainError> {
+        new.chain = self.chain.hand_on(self, new.public(), domain, iat)?;
+        Ok(new)
+    }
+
+    pub(crate) fn set_chain(&mut self, chain: Chain) {
+        debug_assert_eq!(chain.current(), self.public());
+        self.chain = chain;
+    }
+
+    /// The secret key as a JWK of RFC 8037 section 2: whoever has this text has the key.
+    #[must_use]
+    pub fn secret_jwk_json(&self) -> Zeroizing<String> {
+        let x = self.public().x();
+        let d = Zeroizing::new(BASE64URL_NOPAD.encode(self.signing.as_bytes()));
+        let d = d.as_str();
+        Zeroizing::new(format!(
+            r#"{{"crv":"Ed25519","d":"{d}","kty":"OKP","x":"{x}"}}"#
+        ))
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message).to_bytes()
+        self.signing.sign(message).to_bytes()
+    }
+}
+
+impl From<SigningKey> for SecretKey {
+    fn from(signing: SigningKey) -> Self {
+        let chain = Chain::of(PublicKey(signing.verifying_key()));
+        Self { signing, chain }
     }
 }
 
@@ -122,6 +190,18 @@ impl PublicKey {
         Ok(Self(key))
     }
 
+    /// Takes the `x` of a JWK: the 32 bytes in canonical base64url.
+    pub(crate) fn from_x(x: &str) -> Result<Self, KeyError> {
+        let bytes = BASE64URL_NOPAD
+            .decode(x.as_bytes())
+            .map_err(|_| KeyError::Jwk)?;
+        Self::from_bytes(&bytes.try_into().map_err(|_| KeyError::Jwk)?)
+    }
+
+    pub(crate) fn x(&self) -> String {
+        BASE64URL_NOPAD.encode(self.as_bytes())
+    }
+
     /// The 32 bytes of RFC 8032 section 5.1.2.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -132,7 +212,7 @@ impl PublicKey {
     /// only, in lexicographic order, no white space.
     #[must_use]
     pub fn jwk_json(&self) -> String {
-        let x = BASE64URL_NOPAD.encode(self.as_bytes());
+        let x = self.x();
         format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
     }
 
@@ -166,9 +246,33 @@ impl PublicKey {
     }
 }
 
+/// `ed25519:` and the 32 bytes in base64url: the form of keys files.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", self.x())
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = KeyError;
+
+    /// Reads what [`fmt::Display`] writes.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Text`] for another form; as [`PublicKey::from_bytes`].
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let x = text.strip_prefix(PREFIX).ok_or(KeyError::Text)?;
+        Self::from_x(x).map_err(|error| match error {
+            KeyError::Jwk => KeyError::Text,
+            other => other,
+        })
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({})", BASE64URL_NOPAD.encode(self.as_bytes()))
+        write!(f, "PublicKey({})", self.x())
     }
 }
 

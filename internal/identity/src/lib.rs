@@ -6,27 +6,39 @@
 //! its key is proved (takeover, caps, draining) is decided by the crates above.
 //!
 //! - [`SecretKey`], [`PublicKey`]: an Ed25519 key, its file, its thumbprint, the hostname labels it owns.
+//! - [`Chain`]: how a name went from key to key.
 //! - [`sign_registration`], [`verify_registration`]: the two ends of the proof, and [`VerifiedRegistration`].
-//! - [`check_name`], [`canonical_host`], [`granted_host_id`]: the spellings that names and hosts may have.
+//! - [`join`], [`sign_self_check`]: two lesser proofs.
+//! - [`check_name`], [`canonical_host`], [`grant_id`]: the spellings that names and hosts may have, and their ids.
 
+mod chain;
 mod claims;
 mod error;
+pub mod join;
 mod json;
 mod jws;
 mod key;
 mod keyfile;
 mod names;
 mod registration;
+mod self_check;
 
-pub use claims::{Claims, Mode};
+pub use chain::{Chain, ChainError, MAX_CHAIN, MAX_STATEMENT_LEN, ROTATE_TYP, StatementError};
+pub use claims::{Claims, Mode, policy_id};
 pub use error::VerifyError;
-pub use jws::MAX_JWS_LEN;
-pub use key::{KeyError, PublicKey, SecretKey, Thumbprint};
+pub use jws::{JwsError, MAX_JWS_LEN};
+pub use key::{EmptyPassphrase, KeyError, Passphrase, PublicKey, SecretKey, Thumbprint};
 pub use keyfile::KeyFileError;
-pub use names::{HostError, MAX_NAME_LEN, NameError, canonical_host, check_name, granted_host_id};
+pub use names::{
+    HostError, MAX_NAME_LEN, NameError, auto_name, canonical_grant, canonical_host, check_name,
+    grant_id, granted_host_id, wildcard_host_id,
+};
 pub use registration::{
     CLOCK_SLACK, Expectation, MAX_LIFETIME, REGISTER_TYP, VerifiedRegistration, sign_registration,
     verify_registration,
+};
+pub use self_check::{
+    MAX_SELF_CHECK_LEN, SELF_CHECK_TYP, SelfCheckError, sign_self_check, verify_self_check,
 };
 
 /// `N` bytes from the operating system's random generator: nonces, session ids, keys.

@@ -3,10 +3,16 @@
 //! An id is a hash, so two spellings of one name would be two tunnels. Hence one spelling each: a tunnel name that is
 //! not in canonical form is refused, a host is brought into it.
 
+mod auto;
+mod grant;
+
 use std::net::Ipv6Addr;
 
 use messages::TunnelId;
 use sha2::{Digest, Sha256};
+
+pub use auto::auto_name;
+pub use grant::{canonical_grant, grant_id, granted_host_id, wildcard_host_id};
 
 /// The longest tunnel name, in bytes: the same as a DNS label, so that a name may become one later.
 pub const MAX_NAME_LEN: usize = 63;
@@ -84,15 +90,6 @@ pub fn canonical_host(host: &str) -> Result<String, HostError> {
         return Err(HostError::Address);
     }
     Ok(host)
-}
-
-/// The tunnel of a host granted by an operator: SHA-256("adit-host" ‖ 0x00 ‖ canonical host).
-///
-/// # Errors
-///
-/// As [`canonical_host`], whose result is hashed.
-pub fn granted_host_id(host: &str) -> Result<TunnelId, HostError> {
-    Ok(separated_hash("adit-host", &canonical_host(host)?))
 }
 
 /// The further tunnel `name` of the key whose own tunnel is `own`: SHA-256(label ‖ 0x00 ‖ name).

@@ -7,10 +7,12 @@ use std::fmt;
 
 use messages::TunnelId;
 
+use crate::chain::Chain;
 use crate::claims::Claims;
 use crate::error::VerifyError;
 use crate::jws;
 use crate::key::{PublicKey, SecretKey};
+use crate::names::{HostError, auto_name, canonical_host, grant_id};
 
 /// The `typ` of a registration. Rotation and self-check have others: no signature is an oracle for another purpose.
 pub const REGISTER_TYP: &str = "adit-register+jwt";
@@ -35,6 +37,8 @@ pub fn sign_registration(key: &SecretKey, claims: &Claims) -> String {
 pub struct Expectation<'a> {
     /// Whether a host is one of this server's names, for this peer.
     pub audiences: &'a dyn Fn(&str) -> bool,
+    /// The domain tunnels are published under: a chain of rotations must hold for it, and readable names are made in it.
+    pub domain: &'a str,
     /// The nonce of this link's greeting.
     pub nonce: &'a [u8; 32],
     /// The server's time, in whole seconds since 1970.
@@ -82,8 +86,8 @@ impl Expectation<'_> {
     }
 }
 
-/// Verifies a registration: form, header, key, signature, then the claims against this link. Takes some 100 µs of
-/// processor time, so the caller caps who may ask.
+/// Verifies a registration: form, header, key, signature, then the claims against this link, then the chain. Takes some
+/// 100 µs of processor time, and as much again for each rotation, so the caller caps who may ask.
 ///
 /// # Errors
 ///
@@ -95,11 +99,28 @@ pub fn verify_registration(
     let opened = jws::open(jws, REGISTER_TYP)?;
     let claims = Claims::from_json(&opened.payload)?;
     expectation.check(&claims)?;
+    // After everything that costs nothing: each statement is a signature more.
+    let chain = Chain::leading_to(opened.key, claims.chain.clone())?;
+    chain.check_domain(expectation.domain)?;
+    let host = wanted_host(&claims, &chain, expectation.domain).map_err(VerifyError::BadHost)?;
+    let tunnel = match &host {
+        Some(host) => grant_id(host).map_err(VerifyError::BadHost)?,
+        None => chain.keys()[0].tunnel_id(claims.name.as_deref()),
+    };
     Ok(VerifiedRegistration {
-        tunnel: opened.key.tunnel_id(claims.name.as_deref()),
-        key: opened.key,
+        chain,
+        host,
+        tunnel,
         claims,
     })
+}
+
+/// The host that is wanted by its name, not by that of the key.
+fn wanted_host(claims: &Claims, chain: &Chain, domain: &str) -> Result<Option<String>, HostError> {
+    if !claims.auto {
+        return Ok(claims.host.clone());
+    }
+    canonical_host(&format!("{}.{domain}", auto_name(chain.root()))).map(Some)
 }
 
 /// A registration whose key, signature and claims were proved for one link. Only [`verify_registration`] builds it, so
@@ -107,16 +128,48 @@ pub fn verify_registration(
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct VerifiedRegistration {
-    key: PublicKey,
+    chain: Chain,
+    host: Option<String>,
     tunnel: TunnelId,
     claims: Claims,
 }
 
 impl VerifiedRegistration {
-    /// The key that was proved.
+    /// The key that was proved: the last of its chain.
     #[must_use]
     pub fn key(&self) -> PublicKey {
-        self.key
+        self.chain.current()
+    }
+
+    /// Who it is, however often the key was rotated: the tunnel of the chain's first key.
+    #[must_use]
+    pub fn root(&self) -> TunnelId {
+        self.chain.root()
+    }
+
+    /// All keys of the chain, the root first: a denied one denies them all.
+    #[must_use]
+    pub fn keys(&self) -> &[PublicKey] {
+        self.chain.keys()
+    }
+
+    /// How often the key was rotated.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.chain.sequence()
+    }
+
+    /// What tells this chain from another of the same length: the SHA-256 of its last statement, zeros without one.
+    #[must_use]
+    pub fn tip(&self) -> [u8; 32] {
+        self.chain.tip()
+    }
+
+    /// The host it wants that is not its key's, canonical: the claimed one, or the readable name for `auto`. Whether it may
+    /// have it is not said by this.
+    #[must_use]
+    pub fn wanted_host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 
     /// What it claimed, all of it checked against the link.
@@ -125,7 +178,7 @@ impl VerifiedRegistration {
         &self.claims
     }
 
-    /// The tunnel it owns under the claimed name.
+    /// The tunnel it claims: one that its root key owns, or that of [`VerifiedRegistration::wanted_host`].
     #[must_use]
     pub fn tunnel_id(&self) -> TunnelId {
         self.tunnel

@@ -7,7 +7,7 @@ use identity::{Mode, SecretKey};
 use messages::{Frame, Granted, Message, RequestHead, ResponseHead, StreamId};
 use tokio::time::timeout;
 use tunnel::{
-    handshake::{HANDSHAKE_TIMEOUT, RegisterError, Registration, register},
+    handshake::{HANDSHAKE_TIMEOUT, RegisterError, Registration, Wanted, register},
     ws::{ConnectOptions, Connected, Endpoint, connect},
 };
 
@@ -30,7 +30,9 @@ pub fn wish(audience: &str) -> Registration {
     Registration {
         audience: audience.to_owned(),
         expect_domain: None,
-        name: None,
+        wanted: Wanted::default(),
+        token: None,
+        policy: None,
         session: identity::random_bytes(),
         generation: None,
         mode: Mode::Exclusive,

@@ -5,7 +5,7 @@
 //!   Hello {nonce, domain, time} ──────►        is this the domain I want?
 //!         ◄────── RegistrationRequest          signed: nonce, and the host *I* dialled
 //!   whose is it? may it come in?
-//!   RegistrationResponse ─────────────►        is this my own label?
+//!   RegistrationResponse ─────────────►        is this what I asked for?
 //! ```
 //!
 //! The server speaks first, so that what the agent signs is fresh. The agent signs the host it was told to dial and
@@ -14,6 +14,8 @@
 //! type that must be answered.
 
 mod error;
+mod registration;
+mod wanted;
 mod words;
 
 use std::fmt;
@@ -21,8 +23,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use identity::{
-    Claims, Expectation, MAX_LIFETIME, Mode, SecretKey, VerifiedRegistration, random_bytes,
-    sign_registration, verify_registration,
+    Expectation, SecretKey, VerifiedRegistration, random_bytes, sign_registration,
+    verify_registration,
 };
 use messages::{
     Frame, Granted, Hello, LinkLimits, Message, NodeId, PROTOCOL_VERSION, Refused,
@@ -34,6 +36,8 @@ use crate::Transport;
 use crate::text::printable;
 
 pub use error::{GreetError, RegisterError};
+pub use registration::Registration;
+pub use wanted::Wanted;
 pub use words::HandshakeError;
 use words::{hear, say};
 
@@ -141,6 +145,7 @@ impl ServerTerms<'_> {
     ) -> Result<VerifiedRegistration, GreetError> {
         let expectation = Expectation {
             audiences: &self.accepts_audience,
+            domain: self.domain,
             nonce,
             now: self.time.saturating_add(since.as_secs()),
             channel: self.channel,
@@ -194,29 +199,6 @@ impl<T: Transport> Claimant<'_, T> {
 }
 
 // The agent's end.
-
-/// What an agent asks for.
-#[derive(Debug, Clone)]
-pub struct Registration {
-    /// The host that was dialled, as it was configured: [`Endpoint::audience`](crate::ws::Endpoint::audience).
-    pub audience: String,
-    /// The only domain to register under, if the agent's owner pinned one.
-    pub expect_domain: Option<String>,
-    /// Which further tunnel of the key.
-    pub name: Option<String>,
-    /// Random for each agent process.
-    pub session: [u8; 16],
-    /// What the session's first link was granted.
-    pub generation: Option<u64>,
-    /// Alone, or pooled with other sessions.
-    pub mode: Mode,
-    /// What the agent calls itself: at most 128 printable ASCII characters.
-    pub agent: String,
-    /// The TLS exporter value: [`Connected::channel`](crate::ws::Connected::channel).
-    pub channel: Option<String>,
-    /// How long the server may take for each of its words: [`HANDSHAKE_TIMEOUT`] unless configured.
-    pub timeout: Duration,
-}
 
 /// Registers on a fresh transport. On success the transport is a link: [`drive`](crate::drive) it.
 ///
@@ -285,7 +267,8 @@ impl<T: Transport> Greeted<'_, T> {
             wish,
             hello,
         } = self;
-        let jws = sign_registration(key, &wish.claims(&hello));
+        registration::check_chain(key, &hello)?;
+        let jws = sign_registration(key, &wish.claims(key, &hello));
         let deadline = Instant::now() + wish.timeout;
         say(transport, Frame::registration_request(jws.into()), deadline).await?;
         match hear(transport, deadline).await? {
@@ -299,58 +282,6 @@ impl<T: Transport> Greeted<'_, T> {
             }
             _ => Err(HandshakeError::OutOfTurn.into()),
         }
-    }
-}
-
-impl Registration {
-    fn check(&self, hello: &Hello) -> Result<(), RegisterError> {
-        if !hello.versions.contains(&PROTOCOL_VERSION) {
-            return Err(RegisterError::Version(hello.versions.clone()));
-        }
-        match &self.expect_domain {
-            Some(expected) if !expected.eq_ignore_ascii_case(&hello.domain) => {
-                Err(RegisterError::WrongDomain {
-                    expected: expected.clone(),
-                    got: hello.domain.clone(),
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Dated by the server's clock, so that a device without one can register.
-    fn claims(&self, hello: &Hello) -> Claims {
-        Claims {
-            aud: self.audience.clone(),
-            nonce: hello.nonce,
-            iat: hello.time,
-            exp: hello.time.saturating_add(MAX_LIFETIME),
-            name: self.name.clone(),
-            session: data_encoding::HEXLOWER.encode(&self.session),
-            generation: self.generation,
-            mode: self.mode,
-            agent: self.agent.clone(),
-            versions: vec![PROTOCOL_VERSION],
-            policy: None,
-            channel: self.channel.clone(),
-        }
-    }
-
-    fn check_grant(
-        &self,
-        key: &SecretKey,
-        hello: &Hello,
-        granted: &Granted,
-    ) -> Result<(), RegisterError> {
-        let label = key.public().label(self.name.as_deref());
-        let hostname = format!("{label}.{}", hello.domain);
-        let url = granted.url.parse::<http::Uri>().ok();
-        let url_host = url.as_ref().and_then(http::Uri::host);
-        if granted.tunnel == label && granted.hostname == hostname && url_host == Some(&hostname) {
-            return Ok(());
-        }
-        let got = format!("{} at {}", granted.tunnel, granted.url);
-        Err(RegisterError::ForeignGrant { own: hostname, got })
     }
 }
 

@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_tunnel::handshake::{HANDSHAKE_TIMEOUT, Registration, ServerTerms, greet, register};
+use adit_tunnel::handshake::{
+    HANDSHAKE_TIMEOUT, Registration, ServerTerms, Wanted, greet, register,
+};
 use adit_tunnel::ws::{self, ConnectError, ConnectOptions, Endpoint};
 use adit_tunnel::{FrameHandler, Keepalive, LinkEnd, LinkFault, Outbox, drive};
 use bytes::Bytes;
@@ -95,7 +97,9 @@ fn registration(endpoint: &Endpoint) -> Registration {
     Registration {
         audience: endpoint.audience(),
         expect_domain: None,
-        name: None,
+        wanted: Wanted::default(),
+        token: None,
+        policy: None,
         session: [1; 16],
         generation: None,
         mode: Mode::Exclusive,

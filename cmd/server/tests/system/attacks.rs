@@ -98,6 +98,8 @@ async fn a_replayed_registration_is_refused() {
         iat: captured.time,
         exp: captured.time + 30,
         name: None,
+        host: None,
+        auto: false,
         session: "00".repeat(16),
         generation: None,
         mode: identity::Mode::Exclusive,
@@ -105,6 +107,8 @@ async fn a_replayed_registration_is_refused() {
         versions: vec![1],
         policy: None,
         channel: None,
+        join: None,
+        chain: Vec::new(),
     };
     let jws = Bytes::from(sign_registration(&key, &claims));
     second

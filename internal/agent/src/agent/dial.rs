@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use messages::NodeId;
 use tokio::time::sleep;
 use tunnel::Transport;
-use tunnel::handshake::{HANDSHAKE_TIMEOUT, Registration, be_greeted};
+use tunnel::handshake::{HANDSHAKE_TIMEOUT, Registration, Wanted, be_greeted};
 use tunnel::ws::ConnectError;
 
 use super::Config;
@@ -169,7 +169,9 @@ impl<T: Transport + 'static> Dialler<T> {
         Registration {
             audience: config.server.audience(),
             expect_domain: config.expect_domain.clone(),
-            name: config.name.clone(),
+            wanted: config.name.clone().map_or(Wanted::Own, Wanted::Named),
+            token: None,
+            policy: None,
             session: self.session,
             generation: self.pool.generation(),
             mode: config.mode,

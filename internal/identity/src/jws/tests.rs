@@ -19,7 +19,7 @@ fn with_header_changed(from: &str, to: &str) -> String {
     sign_with_header(&key, good.replace(from, to).as_bytes(), b"payload")
 }
 
-fn refusal(jws: impl AsRef<[u8]>) -> VerifyError {
+fn refusal(jws: impl AsRef<[u8]>) -> JwsError {
     open(jws.as_ref(), TYP).expect_err("the JWS is refused")
 }
 
@@ -49,7 +49,7 @@ fn the_signature_of_rfc_8037_a_5_verifies() {
     assert!(rfc_key().public().verifies(parts.signed, &parts.signature));
     assert_eq!(parts.payload, b"Example of Ed25519 signing");
     // As a whole it is nothing for us: it has no purpose.
-    assert_eq!(refusal(RFC_JWS), VerifyError::WrongType);
+    assert_eq!(refusal(RFC_JWS), JwsError::WrongType);
 }
 
 #[test]
@@ -73,14 +73,14 @@ fn only_eddsa_by_that_spelling_is_an_algorithm() {
     ];
     for alg in spellings {
         let jws = with_header_changed("EdDSA", alg);
-        assert_eq!(refusal(jws), VerifyError::WrongAlgorithm, "{alg}");
+        assert_eq!(refusal(jws), JwsError::WrongAlgorithm, "{alg}");
     }
     for alg in ["null", "1", r#"["EdDSA"]"#] {
         let jws = with_header_changed(r#""EdDSA""#, alg);
-        assert_eq!(refusal(jws), VerifyError::WrongAlgorithm, "{alg}");
+        assert_eq!(refusal(jws), JwsError::WrongAlgorithm, "{alg}");
     }
     let missing = with_header_changed(r#""alg":"EdDSA","#, "");
-    assert_eq!(refusal(missing), VerifyError::WrongAlgorithm);
+    assert_eq!(refusal(missing), JwsError::WrongAlgorithm);
 }
 
 #[test]
@@ -88,30 +88,30 @@ fn an_unsecured_jws_is_refused_for_its_algorithm_or_its_shape() {
     let [_, payload, signature] = parts();
     let header = BASE64URL_NOPAD.encode(br#"{"alg":"none"}"#);
     let with_signature = format!("{header}.{payload}.{signature}");
-    assert_eq!(refusal(with_signature), VerifyError::WrongAlgorithm);
+    assert_eq!(refusal(with_signature), JwsError::WrongAlgorithm);
     let without = format!("{header}.{payload}.");
-    assert!(matches!(refusal(without), VerifyError::Malformed(_)));
+    assert!(matches!(refusal(without), JwsError::Malformed(_)));
 }
 
 #[test]
 fn a_signature_for_another_purpose_is_worth_nothing() {
     for typ in ["adit-rotate+jwt", "JWT", "ADIT-TEST+JWT", ""] {
         let jws = sign(&rfc_key(), typ, b"payload");
-        assert_eq!(refusal(jws), VerifyError::WrongType, "{typ}");
+        assert_eq!(refusal(jws), JwsError::WrongType, "{typ}");
     }
     let missing = with_header_changed(&format!(r#""typ":"{TYP}","#), "");
-    assert_eq!(refusal(missing), VerifyError::WrongType);
+    assert_eq!(refusal(missing), JwsError::WrongType);
 }
 
 #[test]
 fn critical_extensions_are_not_understood() {
     let jws = with_header_changed(r#"{"alg""#, r#"{"crit":["b64"],"b64":false,"alg""#);
-    assert!(matches!(refusal(jws), VerifyError::Malformed(_)));
+    assert!(matches!(refusal(jws), JwsError::Malformed(_)));
 }
 
 #[test]
 fn a_jwk_that_is_not_exactly_a_public_ed25519_key_is_refused() {
-    let bad = VerifyError::BadKey(KeyError::Jwk);
+    let bad = JwsError::BadKey(KeyError::Jwk);
     for (from, to) in [
         (r#""kty":"OKP""#, r#""kty":"EC""#),
         (r#""kty":"OKP","#, ""),
@@ -141,29 +141,29 @@ fn weak_keys_and_bytes_that_are_no_key_are_told_apart() {
     };
     let mut identity = [0; 32];
     identity[0] = 1;
-    assert_eq!(with_x(&[0; 32]), VerifyError::WeakKey);
-    assert_eq!(with_x(&identity), VerifyError::WeakKey);
+    assert_eq!(with_x(&[0; 32]), JwsError::WeakKey);
+    assert_eq!(with_x(&identity), JwsError::WeakKey);
     let mut off_the_curve = [0; 32];
     off_the_curve[0] = 2;
     assert_eq!(
         with_x(&off_the_curve),
-        VerifyError::BadKey(KeyError::NotAPoint)
+        JwsError::BadKey(KeyError::NotAPoint)
     );
     let mut second_spelling = [0xff; 32];
     second_spelling[0] = 0xf0;
     second_spelling[31] = 0x7f;
     assert_eq!(
         with_x(&second_spelling),
-        VerifyError::BadKey(KeyError::NonCanonical)
+        JwsError::BadKey(KeyError::NonCanonical)
     );
 }
 
 #[test]
 fn members_named_twice_are_refused() {
     let jws = with_header_changed(r#"{"alg""#, r#"{"alg":"none","alg""#);
-    assert_eq!(refusal(jws), VerifyError::RepeatedMember);
+    assert_eq!(refusal(jws), JwsError::RepeatedMember);
     let jws = with_header_changed(r#"{"crv""#, r#"{"kty":"OKP","crv""#);
-    assert_eq!(refusal(jws), VerifyError::RepeatedMember);
+    assert_eq!(refusal(jws), JwsError::RepeatedMember);
 }
 
 #[test]
@@ -171,18 +171,18 @@ fn another_payload_header_or_key_does_not_verify() {
     let [header, payload, signature] = parts();
     let other = BASE64URL_NOPAD.encode(b"Payload");
     let jws = format!("{header}.{other}.{signature}");
-    assert_eq!(refusal(jws), VerifyError::BadSignature);
+    assert_eq!(refusal(jws), JwsError::BadSignature);
 
     let mut header = BASE64URL_NOPAD.decode(header.as_bytes()).unwrap();
     header.push(b' ');
     let jws = format!("{}.{payload}.{signature}", BASE64URL_NOPAD.encode(&header));
-    assert_eq!(refusal(jws), VerifyError::BadSignature);
+    assert_eq!(refusal(jws), JwsError::BadSignature);
 
     let honest = rfc_key().public().jwk_json();
     let other = SecretKey::generate().public().jwk_json();
     assert_eq!(
         refusal(with_header_changed(&honest, &other)),
-        VerifyError::BadSignature
+        JwsError::BadSignature
     );
 }
 
@@ -205,7 +205,7 @@ fn a_signature_with_the_group_order_added_is_refused() {
     }
     assert_eq!(carry, 0);
     let jws = format!("{header}.{payload}.{}", BASE64URL_NOPAD.encode(&bytes));
-    assert_eq!(refusal(jws), VerifyError::BadSignature);
+    assert_eq!(refusal(jws), JwsError::BadSignature);
 }
 
 #[test]
@@ -230,10 +230,10 @@ fn a_text_has_one_encoding_and_three_parts() {
         format!("{header}.{payload}.{signature}AAAA"),
         format!("é.{payload}.{signature}"),
     ] {
-        assert!(matches!(refusal(&jws), VerifyError::Malformed(_)), "{jws}");
+        assert!(matches!(refusal(&jws), JwsError::Malformed(_)), "{jws}");
     }
     let no_object = sign_with_header(&rfc_key(), b"\"EdDSA\"", b"payload");
-    assert!(matches!(refusal(no_object), VerifyError::Malformed(_)));
+    assert!(matches!(refusal(no_object), JwsError::Malformed(_)));
 }
 
 #[test]
@@ -247,11 +247,11 @@ fn the_size_is_looked_at_before_anything_else() {
     let larger = vec![b'a'; largest.len() + 3];
     let jws = sign(&rfc_key(), TYP, &larger);
     assert!(jws.len() > MAX_JWS_LEN);
-    assert_eq!(refusal(jws), VerifyError::TooLarge);
-    assert_eq!(refusal(vec![0; MAX_JWS_LEN + 1]), VerifyError::TooLarge);
+    assert_eq!(refusal(jws), JwsError::TooLarge);
+    assert_eq!(refusal(vec![0; MAX_JWS_LEN + 1]), JwsError::TooLarge);
     assert!(matches!(
         refusal(vec![0; MAX_JWS_LEN]),
-        VerifyError::Malformed(_)
+        JwsError::Malformed(_)
     ));
 }
 

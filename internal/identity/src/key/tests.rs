@@ -52,52 +52,51 @@ fn the_labels_can_be_computed_by_anyone_from_the_public_key() {
 }
 
 #[test]
-fn a_key_survives_its_pem() {
-    let key = SecretKey::generate();
-    let pem = key.to_pem();
-    assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"));
-    let read = SecretKey::from_pem(&pem).unwrap();
-    assert_eq!(read.public(), key.public());
-    assert_eq!(*read.to_pem(), *pem);
-}
-
-#[test]
-fn pkcs8_version_2_is_read_when_its_public_key_fits() {
-    let key = rfc_key();
-    let with = |public: &SecretKey| {
-        KeypairBytes {
-            secret_key: key.0.to_bytes(),
-            public_key: Some(public.0.verifying_key().into()),
-        }
-        .to_pkcs8_pem(LineEnding::CRLF)
-        .unwrap()
-    };
-    let read = SecretKey::from_pem(&with(&key)).unwrap();
-    assert_eq!(read.public(), key.public());
-    let other = with(&SecretKey::generate());
-    assert_eq!(SecretKey::from_pem(&other).unwrap_err(), KeyError::Pem);
-}
-
-#[test]
-fn text_that_is_no_ed25519_pem_is_no_key() {
-    let pem = rfc_key().to_pem();
-    // The same 48 bytes with the object identifier of X25519, 1.3.101.110 instead of .112.
-    let x25519 = pem.replace("MC4CAQAwBQYDK2Vw", "MC4CAQAwBQYDK2Vu");
-    assert_ne!(x25519, *pem);
-    let public_label = pem.replace("PRIVATE", "PUBLIC");
-    let cut = pem.get(..60).unwrap();
-    for text in ["", "key", &x25519, &public_label, cut] {
-        assert_eq!(SecretKey::from_pem(text).unwrap_err(), KeyError::Pem);
-    }
-}
-
-#[test]
 fn a_secret_key_does_not_show_itself() {
     let key = rfc_key();
     assert_eq!(
         format!("{key:?}"),
         "SecretKey(of kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k)"
     );
+}
+
+/// RFC 8037 appendix A.1, with its members in the order of RFC 7638.
+#[test]
+fn the_secret_jwk_is_that_of_rfc_8037_a_1() {
+    assert_eq!(
+        rfc_key().secret_jwk_json().as_str(),
+        r#"{"crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#
+    );
+}
+
+#[test]
+fn a_public_key_is_written_and_read_as_one_word() {
+    let key = rfc_key().public();
+    let text = "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    assert_eq!(key.to_string(), text);
+    assert_eq!(text.parse(), Ok(key));
+    for (bad, why) in [
+        ("", KeyError::Text),
+        (
+            "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            KeyError::Text,
+        ),
+        ("ed25519:", KeyError::Text),
+        (
+            "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            KeyError::Text,
+        ),
+        (
+            "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURp",
+            KeyError::Text,
+        ),
+        (
+            "ed25519:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            KeyError::Weak,
+        ),
+    ] {
+        assert_eq!(bad.parse::<PublicKey>(), Err(why), "{bad}");
+    }
 }
 
 #[test]

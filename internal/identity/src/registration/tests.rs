@@ -2,8 +2,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chain::{ChainError, StatementError};
 use crate::claims::Mode;
-use crate::names::NameError;
+use crate::jws::JwsError;
+use crate::names::{HostError, NameError, granted_host_id, wildcard_host_id};
+use crate::policy_id;
 
 const NOW: u64 = 1_800_000_000;
 const NONCE: [u8; 32] = [0xab; 32];
@@ -11,6 +14,7 @@ const NONCE: [u8; 32] = [0xab; 32];
 /// The server `tunnel.example`, which greeted this link with [`NONCE`] at [`NOW`].
 const SERVER: Expectation<'static> = Expectation {
     audiences: &|host| host == "tunnel.example",
+    domain: "tunnel.example",
     nonce: &NONCE,
     now: NOW,
     channel: None,
@@ -23,6 +27,8 @@ fn claims() -> Claims {
         iat: NOW,
         exp: NOW + 60,
         name: None,
+        host: None,
+        auto: false,
         session: "00112233445566778899aabbccddeeff".to_owned(),
         generation: None,
         mode: Mode::Exclusive,
@@ -30,6 +36,8 @@ fn claims() -> Claims {
         versions: vec![1],
         policy: None,
         channel: None,
+        join: None,
+        chain: Vec::new(),
     }
 }
 
@@ -43,6 +51,10 @@ fn outcome(change: impl FnOnce(&mut Claims)) -> Result<VerifiedRegistration, Ver
 
 fn refusal(change: impl FnOnce(&mut Claims)) -> VerifyError {
     outcome(change).expect_err("the registration is refused")
+}
+
+fn malformed(error: VerifyError) -> bool {
+    matches!(error, VerifyError::Jws(JwsError::Malformed(_)))
 }
 
 /// What the server says to a payload that no [`Claims`] would give.
@@ -86,6 +98,10 @@ fn the_claims_are_spelled_as_the_specification_says() {
         mode: Mode::Shared,
         policy: Some(json!({"ip": ["10.0.0.0/8"]})),
         channel: Some("AAAA".to_owned()),
+        host: Some("blog.example".to_owned()),
+        auto: true,
+        join: Some(NONCE),
+        chain: vec!["a.b.c".to_owned()],
         ..claims()
     };
     assert_eq!(
@@ -100,10 +116,22 @@ fn the_claims_are_spelled_as_the_specification_says() {
             "agent": "adit/0.1.0", "versions": [1],
             "policy": {"ip": ["10.0.0.0/8"]},
             "channel": "AAAA",
+            "host": "blog.example", "auto": true,
+            "join": "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s",
+            "chain": ["a.b.c"],
         })
     );
     let object = claims_json();
-    for absent in ["name", "generation", "policy", "channel"] {
+    for absent in [
+        "name",
+        "generation",
+        "policy",
+        "channel",
+        "host",
+        "auto",
+        "join",
+        "chain",
+    ] {
         assert_eq!(object.get(absent), None);
     }
 }
@@ -205,8 +233,192 @@ fn a_name_that_is_no_tunnel_name_is_refused() {
 }
 
 #[test]
+fn a_granted_host_is_a_tunnel_of_its_own_whoever_asks() {
+    for (host, id) in [
+        (
+            "blog.tunnel.example",
+            granted_host_id("blog.tunnel.example"),
+        ),
+        ("tunnel.example", granted_host_id("tunnel.example")),
+        ("app.example.org", granted_host_id("app.example.org")),
+        ("*.blog.example", wildcard_host_id("blog.example")),
+    ] {
+        let verified = outcome(|claims| claims.host = Some(host.to_owned())).unwrap();
+        assert_eq!(Ok(verified.tunnel_id()), id, "{host}");
+        assert_eq!(verified.wanted_host(), Some(host));
+        assert_eq!(verified.root(), verified.key().tunnel_id(None));
+    }
+    assert_eq!(outcome(|_| ()).unwrap().wanted_host(), None);
+}
+
+#[test]
+fn a_readable_name_is_made_of_the_root_under_the_domain() {
+    let verified = outcome(|claims| claims.auto = true).unwrap();
+    let host = verified.wanted_host().unwrap();
+    assert_eq!(
+        host,
+        format!("{}.tunnel.example", auto_name(verified.root()))
+    );
+    assert_eq!(Ok(verified.tunnel_id()), granted_host_id(host));
+}
+
+#[test]
+fn a_host_has_one_spelling_and_is_no_address() {
+    for host in ["Blog.example", "blog.example.", "*.Blog.example"] {
+        assert!(
+            malformed(refusal(|claims| claims.host = Some(host.to_owned()))),
+            "{host}"
+        );
+    }
+    for (host, why) in [
+        ("", HostError::Length),
+        ("a..b", HostError::Label),
+        ("*", HostError::Label),
+        ("blog.example:80", HostError::Label),
+        ("127.0.0.1", HostError::Address),
+    ] {
+        let error = refusal(|claims| claims.host = Some(host.to_owned()));
+        assert_eq!(error, VerifyError::BadHost(why), "{host}");
+    }
+}
+
+#[test]
+fn one_tunnel_is_asked_for_in_one_way() {
+    let ask = |name: bool, host: bool, auto| {
+        outcome(|claims| {
+            claims.name = name.then(|| "web".to_owned());
+            claims.host = host.then(|| "blog.example".to_owned());
+            claims.auto = auto;
+        })
+        .map(drop)
+    };
+    for (name, host, auto) in [
+        (true, false, false),
+        (false, true, false),
+        (false, false, true),
+    ] {
+        assert_eq!(ask(name, host, auto), Ok(()));
+    }
+    for (name, host, auto) in [
+        (true, true, false),
+        (true, false, true),
+        (false, true, true),
+        (true, true, true),
+    ] {
+        assert_eq!(ask(name, host, auto), Err(VerifyError::TwoNames));
+    }
+}
+
+#[test]
+fn a_key_that_was_rotated_registers_under_the_name_of_its_root() {
+    let first = SecretKey::generate();
+    let second = first.rotate("tunnel.example", NOW).unwrap();
+    let third = second.rotate("tunnel.example", NOW).unwrap();
+    let claims = Claims {
+        name: Some("web".to_owned()),
+        chain: third.chain().statements().to_vec(),
+        ..claims()
+    };
+    let jws = sign_registration(&third, &claims);
+    let verified = verify_registration(jws.as_bytes(), &SERVER).unwrap();
+    assert_eq!(verified.key(), third.public());
+    assert_eq!(verified.root(), first.public().tunnel_id(None));
+    assert_eq!(verified.tunnel_id(), first.public().tunnel_id(Some("web")));
+    assert_eq!(verified.keys(), third.chain().keys());
+    assert_eq!(
+        (verified.sequence(), verified.tip()),
+        (2, third.chain().tip())
+    );
+
+    let unrotated = outcome(|_| ()).unwrap();
+    assert_eq!(unrotated.keys(), [unrotated.key()]);
+    assert_eq!((unrotated.sequence(), unrotated.tip()), (0, [0; 32]));
+}
+
+#[test]
+fn a_chain_is_worth_nothing_to_another_key_or_server() {
+    let old = SecretKey::generate();
+    let new = old.rotate("tunnel.example", NOW).unwrap();
+    let chain = new.chain().statements().to_vec();
+    let verify = |key: &SecretKey, chain: &[String], server: &Expectation<'_>| {
+        let claims = Claims {
+            chain: chain.to_vec(),
+            ..claims()
+        };
+        verify_registration(sign_registration(key, &claims).as_bytes(), server).map(drop)
+    };
+    assert_eq!(verify(&new, &chain, &SERVER), Ok(()));
+    for thief in [&old, &SecretKey::generate()] {
+        assert_eq!(
+            verify(thief, &chain, &SERVER),
+            Err(ChainError::OtherKey.into())
+        );
+    }
+    let elsewhere = Expectation {
+        domain: "other.example",
+        ..SERVER
+    };
+    let error = verify(&new, &chain, &elsewhere).unwrap_err();
+    assert_eq!(error, ChainError::OtherDomain.into());
+    assert_eq!(error.refusal(), messages::RefusalCode::Rotated);
+    assert_eq!(
+        verify(&new, &vec![chain[0].clone(); 5], &SERVER),
+        Err(ChainError::TooLong.into())
+    );
+    let garbage = verify(&new, &["a.b.c".to_owned()], &SERVER).unwrap_err();
+    assert!(matches!(
+        garbage,
+        VerifyError::Chain(ChainError::Statement {
+            number: 1,
+            rule: StatementError::Jws(_)
+        })
+    ));
+}
+
+#[test]
+fn the_longest_chain_fits_into_a_registration() {
+    // 253 bytes, the longest domain there is.
+    let domain = format!(
+        "{}.{}.{}.{}",
+        "a".repeat(63),
+        "b".repeat(63),
+        "c".repeat(63),
+        "d".repeat(61)
+    );
+    let key = (0..4).fold(SecretKey::generate(), |key, _| {
+        key.rotate(&domain, NOW).unwrap()
+    });
+    let claims = Claims {
+        chain: key.chain().statements().to_vec(),
+        host: Some(domain.clone()),
+        join: Some(NONCE),
+        ..claims()
+    };
+    let server = Expectation {
+        domain: &domain,
+        ..SERVER
+    };
+    let jws = sign_registration(&key, &claims);
+    assert!(
+        verify_registration(jws.as_bytes(), &server).is_ok(),
+        "{}",
+        jws.len()
+    );
+}
+
+#[test]
+fn a_policy_is_named_by_its_hash_and_no_policy_by_zeros() {
+    assert_eq!(policy_id(b""), messages::PolicyId::NONE);
+    // Made with Python's hashlib.
+    assert_eq!(
+        data_encoding::HEXLOWER.encode(&policy_id(b"{}").0),
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    );
+}
+
+#[test]
 fn fields_that_would_be_stored_or_logged_have_bounds() {
-    let malformed = |error| assert!(matches!(error, VerifyError::Malformed(_)), "{error}");
+    let malformed = |error| assert!(malformed(error), "{error}");
     for session in [
         "",
         "0011",
@@ -228,7 +440,7 @@ fn claims_that_are_missing_or_of_another_type_are_malformed() {
         let mut without = claims_json();
         without.as_object_mut().unwrap().remove(name);
         let error = raw_refusal(&without.to_string());
-        assert!(matches!(error, VerifyError::Malformed(_)), "{name}");
+        assert!(malformed(error), "{name}");
     }
     for (name, value) in [
         ("aud", json!(["tunnel.example"])),
@@ -243,23 +455,29 @@ fn claims_that_are_missing_or_of_another_type_are_malformed() {
         ("mode", json!("greedy")),
         ("versions", json!([256])),
         ("generation", json!(-1)),
+        ("host", json!(["blog.example"])),
+        ("auto", json!("yes")),
+        ("join", json!("q6s")),
+        ("join", json!(null)),
+        ("chain", json!("a.b.c")),
+        ("chain", json!([1])),
     ] {
         let mut odd = claims_json();
         odd[name] = value.clone();
         let error = raw_refusal(&odd.to_string());
-        assert!(matches!(error, VerifyError::Malformed(_)), "{name} {value}");
+        assert!(malformed(error), "{name} {value}");
     }
-    assert!(matches!(raw_refusal("[]"), VerifyError::Malformed(_)));
-    assert!(matches!(raw_refusal(""), VerifyError::Malformed(_)));
+    assert!(malformed(raw_refusal("[]")));
+    assert!(malformed(raw_refusal("")));
 }
 
 #[test]
 fn a_claim_made_twice_is_refused_wherever_it_stands() {
     let text = claims_json().to_string();
     let twice = text.replacen('{', r#"{"aud":"rogue.example","#, 1);
-    assert_eq!(raw_refusal(&twice), VerifyError::RepeatedMember);
+    assert_eq!(raw_refusal(&twice), JwsError::RepeatedMember.into());
     let inside = text.replacen('{', r#"{"policy":{"a":{"b":1,"b":2}},"#, 1);
-    assert_eq!(raw_refusal(&inside), VerifyError::RepeatedMember);
+    assert_eq!(raw_refusal(&inside), JwsError::RepeatedMember.into());
 }
 
 #[test]
@@ -267,13 +485,13 @@ fn a_signature_made_for_another_purpose_does_not_register() {
     let payload = serde_json::to_vec(&claims()).unwrap();
     let jws = jws::sign(&SecretKey::generate(), "adit-rotate+jwt", &payload);
     let error = verify_registration(jws.as_bytes(), &SERVER).unwrap_err();
-    assert_eq!(error, VerifyError::WrongType);
+    assert_eq!(error, JwsError::WrongType.into());
 }
 
 #[test]
 fn claims_that_do_not_fit_are_refused_unread() {
     let error = refusal(|claims| claims.policy = Some(json!("x".repeat(9000))));
-    assert_eq!(error, VerifyError::TooLarge);
+    assert_eq!(error, JwsError::TooLarge.into());
 }
 
 /// Nothing that a bad signature covers is believed, not even enough to complain about it.
@@ -286,7 +504,7 @@ fn the_signature_is_checked_before_the_claims() {
     *first = if *first == b'A' { b'B' } else { b'A' };
     assert_eq!(
         verify_registration(&jws, &SERVER).unwrap_err(),
-        VerifyError::BadSignature
+        JwsError::BadSignature.into()
     );
 }
 

@@ -2,12 +2,13 @@
 
 mod impostors;
 mod time;
+mod wanted;
 
 use std::future::Future;
 
 use futures_util::{SinkExt, StreamExt};
-use identity::VerifyError;
-use messages::{Disconnect, DisconnectCode, Flags, RefusalCode, StreamId, Tag};
+use identity::{Claims, Mode, VerifyError};
+use messages::{Disconnect, DisconnectCode, Flags, Policy, RefusalCode, Secret, StreamId, Tag};
 
 use super::words::MAX_SKIPPED;
 use super::*;
@@ -37,7 +38,9 @@ fn wish() -> Registration {
     Registration {
         audience: "relay.example".to_owned(),
         expect_domain: None,
-        name: None,
+        wanted: Wanted::Own,
+        token: None,
+        policy: None,
         session: [0xab; 16],
         generation: None,
         mode: Mode::Exclusive,
@@ -48,7 +51,8 @@ fn wish() -> Registration {
 }
 
 fn grant_for(registration: &VerifiedRegistration) -> Granted {
-    let hostname = format!("{}.{DOMAIN}", registration.label());
+    let own = || format!("{}.{DOMAIN}", registration.label());
+    let hostname = registration.wanted_host().map_or_else(own, str::to_owned);
     Granted {
         key_id: registration.key().thumbprint().to_string(),
         tunnel: registration.label(),
@@ -137,7 +141,7 @@ async fn an_agent_that_proves_its_key_is_granted_its_own_name() {
     let (server, mut agent) = pipe::pair();
     let key = SecretKey::generate();
     let wish = Registration {
-        name: Some("web".to_owned()),
+        wanted: Wanted::Named("web".to_owned()),
         generation: Some(9),
         ..wish()
     };
@@ -292,7 +296,7 @@ async fn versions_must_meet_and_each_side_says_so() {
         let greeting = hello(&mut link).await;
         let claims = Claims {
             versions: vec![2, 3],
-            ..wish().claims(&greeting)
+            ..wish().claims(&SecretKey::generate(), &greeting)
         };
         answer(
             &mut link,

@@ -19,7 +19,7 @@ use messages::{
 };
 use tokio::{sync::mpsc, time::timeout};
 use tunnel::{
-    handshake::{RegisterError, Registration, register},
+    handshake::{RegisterError, Registration, Wanted, register},
     pipe::{Pipe, pair},
 };
 
@@ -306,7 +306,9 @@ pub(crate) fn wish(session: [u8; 16]) -> Registration {
     Registration {
         audience: DOMAIN.to_owned(),
         expect_domain: None,
-        name: None,
+        wanted: Wanted::default(),
+        token: None,
+        policy: None,
         session,
         generation: None,
         mode: Mode::Exclusive,
@@ -324,6 +326,8 @@ pub(crate) fn claims(hello: &Hello) -> Claims {
         iat: hello.time,
         exp: hello.time + 60,
         name: None,
+        host: None,
+        auto: false,
         session: "0".repeat(32),
         generation: None,
         mode: Mode::Exclusive,
@@ -331,6 +335,8 @@ pub(crate) fn claims(hello: &Hello) -> Claims {
         versions: vec![PROTOCOL_VERSION],
         policy: None,
         channel: None,
+        join: None,
+        chain: Vec::new(),
     }
 }
 

@@ -70,7 +70,7 @@ async fn a_captured_registration_is_worthless_on_another_link() {
     let key = SecretKey::generate();
     let capture = async {
         let hello = hello(&mut agent).await;
-        let jws = sign_registration(&key, &wish().claims(&hello));
+        let jws = sign_registration(&key, &wish().claims(&key, &hello));
         answer(&mut agent, jws.clone()).await;
         jws
     };

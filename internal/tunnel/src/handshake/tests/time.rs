@@ -48,7 +48,7 @@ async fn skipped_frames_do_not_buy_time() {
 async fn time_spent_answering_counts_against_the_signature() {
     let (error, refused) = greeted(|mut link| async {
         let greeting = hello(&mut link).await;
-        let mut claims = wish().claims(&greeting);
+        let mut claims = wish().claims(&SecretKey::generate(), &greeting);
         (claims.iat, claims.exp) = (NOW - 60, NOW);
         tokio::time::sleep(Duration::from_secs(9)).await;
         answer(
