@@ -121,6 +121,7 @@ pub const CHECKS: &[Check] = checks! {
         a_node_that_leaves_takes_its_routes_along,
         a_node_that_crashes_loses_its_routes,
         renewed_routes_stay,
+        a_node_that_joins_is_counted,
     }
     claims {
         generations_strictly_rise,

@@ -168,6 +168,16 @@ pub trait Directory: Send + Sync {
     /// shown. Cheap; a directory that remembers nothing does nothing.
     fn forget(&self, _tunnel: TunnelId) {}
 
+    /// How many nodes of the fleet live, this one included. A node that has come counts at once. One that has gone may
+    /// count for some minutes more: it may be restarting.
+    ///
+    /// Where at least `enough` are known to live, nobody need be asked: an answer is right when it is below, and never
+    /// too low otherwise.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the backend cannot be asked and has never answered.
+    fn nodes(&self, enough: usize) -> BoxFuture<'_, Result<usize, Unavailable>>;
+
     /// Stores a value that can be taken once, within `ttl`, from any node. A second value under the same key replaces
     /// the first.
     ///

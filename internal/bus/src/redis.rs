@@ -20,6 +20,7 @@
 //! `docs/bus.md` is the page for operators: names, settings, and what is lost when.
 
 mod cache;
+mod census;
 mod claims;
 mod dial;
 mod directory;

@@ -209,3 +209,20 @@ pub(super) async fn renewed_routes_stay(stage: &Stage<'_>) {
     }
     assert_eq!(a.local_links(tunnel), Some(vec![(a.id, LinkId(1))]));
 }
+
+/// Other checks may have nodes in the same fleet.
+pub(super) async fn a_node_that_joins_is_counted(stage: &Stage<'_>) {
+    let mut nodes = Vec::new();
+    for count in 1..=3 {
+        nodes.push(stage.node().await);
+        for node in &nodes {
+            let counted = node.node.directory.nodes(count).await;
+            assert!(
+                counted.is_ok_and(|nodes| nodes >= count),
+                "{counted:?} of {count}"
+            );
+        }
+    }
+    nodes[0].node.leave().await;
+    assert!(nodes[0].node.directory.nodes(1).await.is_err());
+}

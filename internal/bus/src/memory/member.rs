@@ -114,6 +114,13 @@ impl Directory for Member {
         })
     }
 
+    fn nodes(&self, _enough: usize) -> BoxFuture<'_, Result<usize, Unavailable>> {
+        Box::pin(async {
+            self.shared.seated(&self.seat)?;
+            Ok(self.shared.seats.load().len())
+        })
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a str,

@@ -161,3 +161,15 @@ fn views_agree_with_the_ledger_whatever_the_threads_do() {
 fn now_or_never<T>(future: BoxFuture<'_, T>) -> T {
     futures_util::FutureExt::now_or_never(future).expect("memory never waits")
 }
+
+#[tokio::test]
+async fn nodes_are_those_that_have_a_seat() {
+    let fleet = Fleet::new();
+    let (a, _) = join(&fleet, 1);
+    assert_eq!(a.directory.nodes(9).await, Ok(1));
+    let (b, _) = join(&fleet, 2);
+    assert_eq!(a.directory.nodes(1).await, Ok(2));
+    fleet.crash(node_id(1));
+    assert_eq!(a.directory.nodes(1).await, Err(Unavailable));
+    assert_eq!(b.directory.nodes(1).await, Ok(1));
+}

@@ -143,6 +143,10 @@ impl Directory for Member {
         })
     }
 
+    fn nodes(&self, enough: usize) -> BoxFuture<'_, Result<usize, Unavailable>> {
+        Box::pin(self.shared.nodes(enough))
+    }
+
     fn put<'a>(
         &'a self,
         key: &'a str,

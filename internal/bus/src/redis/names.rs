@@ -25,6 +25,11 @@ impl Names {
         format!("{}:{{n:{node}}}", self.prefix)
     }
 
+    /// A pattern for the channels of all nodes. A prefix holds nothing that a pattern takes for more than itself.
+    pub(super) fn channels(&self) -> String {
+        format!("{}:{{n:*}}", self.prefix)
+    }
+
     /// The key that lives while the node does.
     pub(super) fn lease(&self, node: NodeId) -> String {
         format!("{}:{{n:{node}}}:lease", self.prefix)

@@ -156,6 +156,15 @@ impl Session {
             .collect()
     }
 
+    /// Runs a command that touches no name on every server; the answers of all, or the first error.
+    pub(super) async fn run_everywhere(&self, command: &Cmd) -> Result<Vec<Value>, StoreError> {
+        let mut answers = Vec::with_capacity(self.lines.len());
+        for line in 0..self.lines.len() {
+            answers.push(self.run_on(line, command.clone()).await?);
+        }
+        Ok(answers)
+    }
+
     /// Asks every server for a sign of life. Patient: megabytes of bodies may be on their way before it.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         for line in 0..self.lines.len() {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cache::Cache;
+use super::census::Census;
 use super::door::Door;
 use super::error::StoreError;
 use super::faults::Faults;
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) own: Own,
     pub(super) cache: Cache,
     pub(super) leases: Leases,
+    pub(super) census: Census,
     /// While connected and subscribed.
     pub(super) session: ArcSwapOption<Session>,
     /// The number of the latest session: what comes of an earlier one is stale.
@@ -64,6 +66,7 @@ impl Shared {
             own: Own::new(node),
             cache: Cache::new(&timing),
             leases: Leases::default(),
+            census: Census::default(),
             session: ArcSwapOption::empty(),
             sessions: AtomicU64::new(0),
             echoes: watch::Sender::new(0),

@@ -15,6 +15,9 @@ async fn a_channel_whose_slot_moves_is_followed() {
     a.holds(&claim(tunnel(1), 1, 1)).await;
     b.finds(tunnel(1), &[(&a, 1)]).await;
     a.talks_with(&b).await;
+    for node in [&a, &b] {
+        assert_eq!(node.node.directory.nodes(3).await, Ok(2), "on any master");
+    }
 
     let channel = format!("adit:{{n:{}}}", NodeId([1; 16]));
     masters

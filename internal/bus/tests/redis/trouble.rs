@@ -408,6 +408,7 @@ async fn the_rights_of_the_docs_are_enough() {
     b.holds(&claim(tunnel(1), 2, 2)).await;
     a.talks_with(&b).await;
     let directory = &a.node.directory;
+    assert_eq!(directory.nodes(3).await, Ok(2));
     let minute = Duration::from_mins(1);
     directory
         .put("k", vec![1].into(), minute)
@@ -418,4 +419,26 @@ async fn the_rights_of_the_docs_are_enough() {
     b.node.leave().await;
     a.gets(&Delivery::Lost(b.id)).await;
     a.finds(tunnel(1), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_nodes_of_one_prefix_are_counted_and_one_that_is_missed_may_be_restarting() {
+    let mut server = Server::start(&[]).await;
+    let (a, _stranger) = (
+        Actor::join(&server.url(), 1).await,
+        Actor::join(&format!("{}?prefix=other", server.url()), 2).await,
+    );
+    let nodes = async |enough| a.node.directory.nodes(enough).await;
+    assert_eq!(nodes(2).await, Ok(1));
+    let b = Actor::join(&server.url(), 3).await;
+    assert_eq!(nodes(2).await, Ok(2));
+    b.switch.crash().await;
+    assert_eq!(nodes(2).await, Ok(2), "nobody is asked");
+    assert_eq!(nodes(3).await, Ok(2), "it may come back");
+    server.kill().await;
+    a.is_down().await;
+    assert_eq!(nodes(3).await, Ok(2), "what was known last");
+
+    let alone = Actor::join(&server.url(), 4).await;
+    assert_eq!(alone.node.directory.nodes(1).await, Err(Unavailable));
 }
