@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::tag::MAX_BODY_FRAME;
 
 /// Credit of each direction when a stream opens, in bytes. With `expect: 100-continue` the request direction starts at 0.
-pub const INITIAL_WINDOW: u32 = 64 * 1024;
+///
+/// Most of what the web is made of fits: such a body waits for no grant, which would cost it a round trip.
+pub const INITIAL_WINDOW: u32 = 128 * 1024;
 
 /// The most a window grows to, in bytes: 40 MB/s over a path of 100 ms.
 pub const MAX_WINDOW: u32 = 4 * 1024 * 1024;
@@ -30,6 +32,10 @@ pub const GROWTH_PERIOD: Duration = Duration::from_millis(500);
 /// A grant is sent when a window's fourth part is due: four small frames a window, and the sender never falls below three
 /// quarters of it for lack of a grant.
 const GRANT_PARTS: u32 = 4;
+
+/// What a body may cost beyond its length in frames of a usual size, with trailers, in bytes: see
+/// [`ReceiveWindow::suffices`].
+const ROOM: u64 = 18 * 1024;
 
 /// What a frame with this much payload takes from the credit, in bytes.
 pub fn cost(len: usize) -> u32 {
@@ -190,8 +196,7 @@ impl ReceiveWindow {
     ) -> Option<u32> {
         // A caller cannot free more than is held: credit is never made from nothing.
         let cost = cost.min(self.held);
-        self.held = self.held.saturating_sub(cost);
-        self.due = self.due.saturating_add(cost);
+        self.freed(cost);
         if self.emptied_quickly(cost, now) {
             let extra = MAX_WINDOW.saturating_sub(self.window).min(self.window);
             if extra > 0 && may_grow(extra) {
@@ -203,6 +208,20 @@ impl ReceiveWindow {
             return None;
         }
         self.grant()
+    }
+
+    /// True when the peer needs no grant for a body of which `to_come` bytes are not consumed yet. A peer that sends it in
+    /// tiny frames uses up more credit than that: ask again with every piece that is consumed.
+    pub const fn suffices(&self, to_come: u64) -> bool {
+        let granted = self.outstanding as u64 + self.held as u64;
+        granted >= to_come.saturating_add(to_come / 32).saturating_add(ROOM)
+    }
+
+    /// As [`ReceiveWindow::consumed`], but grants nothing for now and lets the window as it is: the rest is covered.
+    pub fn freed(&mut self, cost: u32) {
+        let cost = cost.min(self.held);
+        self.held = self.held.saturating_sub(cost);
+        self.due = self.due.saturating_add(cost);
     }
 
     /// Counts towards the window being measured; true when it is full in time. Either way a full or late one starts afresh,

@@ -36,6 +36,29 @@ pub(crate) enum BodyKind {
     Expected,
 }
 
+/// Refuses a head above the limit of this server. The library for HTTP/1.1 reads
+/// further ahead than that; the one for HTTP/2 counts heads by itself.
+pub(crate) fn check_size<B>(request: &Request<B>, max: usize) -> Result<(), Failure> {
+    if request.version() == Version::HTTP_2 {
+        return Ok(());
+    }
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let fields = request.headers().iter();
+    let len = fields.fold(target, |len, (name, value)| {
+        len + name.as_str().len() + value.len() + FIELD_ENDS
+    });
+    if len > max {
+        return Err(Failure::HeadTooLarge);
+    }
+    Ok(())
+}
+
+/// The colon, the blank and the line break of a field.
+const FIELD_ENDS: usize = 4;
+
 impl Outgoing {
     /// Checks the request and rewrites its head for the next hop, in the order
     /// the module list of this crate gives.

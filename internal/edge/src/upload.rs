@@ -9,6 +9,7 @@ use exchange::{
     CutSignal, Sender,
     body::{Peeked, PumpError, PumpRules, pump},
 };
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use messages::ResetCode;
 use tokio::{sync::oneshot, time::timeout};
@@ -52,8 +53,8 @@ impl Uploading {
 }
 
 impl Upload {
-    /// Sends the body in a task of its own; the outcome comes out of the
-    /// receiver. The task ends with the body, the exchange or the visitor.
+    /// Sends what there is of the body, and the rest in a task of its own; the
+    /// outcome comes out of the receiver. The task ends with the body, the exchange or the visitor.
     pub(crate) fn start(mut self, edge: &Arc<Edge>) -> Uploading {
         let (report, outcome) = oneshot::channel();
         let answered = Arc::new(AtomicBool::new(false));
@@ -62,7 +63,7 @@ impl Upload {
             answered: answered.clone(),
         };
         let shared = edge.clone();
-        edge.tasks.spawn(async move {
+        let mut upload = Box::pin(async move {
             let stopped = self.run(&shared.config, &answered).await;
             let failure = stopped.as_ref().map(|stop| stop.failure(&shared.config));
             // The visitor's answer first, then the agent's reset: who waits for
@@ -74,6 +75,12 @@ impl Upload {
                 self.sender.abort(code, reason);
             }
         });
+        // What has come of the body leaves in one write with the head; a body that
+        // has come whole needs no task. Measured with 100 KiB: a write, a wake-up
+        // of the agent and a write to the target less.
+        if upload.as_mut().now_or_never().is_none() {
+            edge.tasks.spawn(upload);
+        }
         uploading
     }
 

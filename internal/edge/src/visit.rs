@@ -17,7 +17,7 @@ use crate::{
     host::{self, Addressed, Destination},
     page::{self, Asked},
     relay::Relay,
-    request::Outgoing,
+    request::{self, Outgoing},
     ws,
 };
 
@@ -31,7 +31,8 @@ pub(crate) async fn serve(
     let id = edge.ids.next();
     let asked = Asked::of(request.headers(), id);
     let mut facts = Facts::of(&request);
-    let addressed = host::decide(&mut request, &edge.config.domain, &connection.last_host);
+    let addressed = request::check_size(&request, edge.config.max_head)
+        .and_then(|()| host::decide(&mut request, &edge.config.domain, &connection.last_host));
     let answered = match addressed {
         Ok(addressed) if addressed.destination == Destination::Own => {
             let trusted = &edge.config.trusted_proxies;
@@ -89,7 +90,8 @@ async fn tunnelled(
 fn leave_nothing_unread(failure: &Failure, response: &mut Response<Body>) {
     let mid_body = matches!(
         failure,
-        Failure::RequestTooLarge(_)
+        Failure::HeadTooLarge
+            | Failure::RequestTooLarge(_)
             | Failure::RequestTimeout(_)
             | Failure::UploadStalled(_)
             | Failure::BadRequest(_)

@@ -82,7 +82,13 @@ impl Receiver {
     /// Tells that `cost` bytes of credit ([`messages::cost`]) were
     /// written to the next hop, so that the peer may send as much again.
     pub fn consumed(&mut self, cost: u32) {
-        self.shared.consumed(cost);
+        self.shared.consumed(cost, None);
+    }
+
+    /// The same where it is known how many bytes of the body are `to_come` after it: no credit is granted, and no frame
+    /// sent, that they do not need.
+    pub fn consumed_of(&mut self, cost: u32, to_come: Option<u64>) {
+        self.shared.consumed(cost, to_come);
     }
 
     /// Opens a window that started at zero; without effect on one that is open.

@@ -45,10 +45,7 @@ fn credit_above_its_ceiling_is_a_protocol_error_and_changes_nothing() {
 #[test]
 fn a_chunk_is_as_long_as_credit_and_frame_allow() {
     assert_eq!(SendCredit::new(INITIAL_WINDOW).chunk(100), Some(100));
-    assert_eq!(
-        SendCredit::new(INITIAL_WINDOW).chunk(1 << 20),
-        Some(65536 - 64)
-    );
+    assert_eq!(SendCredit::new(65536).chunk(1 << 20), Some(65536 - 64));
     assert_eq!(
         SendCredit::new(MAX_WINDOW).chunk(1 << 20),
         Some(MAX_BODY_FRAME)
@@ -64,6 +61,39 @@ fn a_sender_waits_rather_than_send_crumbs() {
     assert_eq!(SendCredit::new(10 + 63).chunk(10), None);
     assert_eq!(SendCredit::new(64).chunk(0), Some(0));
     assert_eq!(SendCredit::new(63).chunk(0), None);
+}
+
+#[test]
+fn a_body_that_fits_the_window_needs_no_grant() {
+    let mut window = ReceiveWindow::new(INITIAL_WINDOW);
+    assert!(window.suffices(100 * 1024));
+    assert!(!window.suffices(INITIAL_WINDOW.into()));
+    window.received(cost(64 * 1024)).unwrap();
+    assert!(window.suffices(100 * 1024), "what is here counts");
+    window.freed(cost(64 * 1024));
+    assert!(window.suffices(36 * 1024));
+    assert!(!window.suffices(64 * 1024));
+    // What was not granted then is granted with the next consumption that matters.
+    window.received(cost(1024)).unwrap();
+    assert_eq!(
+        window.consumed(cost(1024), AT_ONCE, never),
+        Some(cost(64 * 1024) + cost(1024))
+    );
+}
+
+#[test]
+fn a_body_in_tiny_frames_is_never_stuck() {
+    let mut window = ReceiveWindow::new(INITIAL_WINDOW);
+    let mut credit = SendCredit::new(INITIAL_WINDOW);
+    for to_come in (0_u64..100 * 1024).rev() {
+        assert!(credit.take(cost(1)), "stuck with {to_come} bytes to come");
+        window.received(cost(1)).unwrap();
+        if window.suffices(to_come) {
+            window.freed(cost(1));
+        } else if let Some(grant) = window.consumed(cost(1), AT_ONCE, never) {
+            credit.add(grant).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -220,7 +220,7 @@ async fn a_broken_rule_costs_its_stream_and_not_the_link() {
         .server
         .ask(&request(Method::POST, "/waits", &[]), b"", false)
         .await;
-    for _ in 0..2 {
+    for _ in 0..3 {
         bench
             .server
             .say(Frame::body(overrun, Bytes::from(vec![0; 60_000]), false))

@@ -103,7 +103,11 @@ impl Incoming {
     fn pay_back(&mut self) {
         let owed = std::mem::take(&mut self.owed);
         if owed > 0 {
-            self.receiver.consumed(owed);
+            let to_come = self
+                .rules
+                .length
+                .map(|length| length.saturating_sub(self.got));
+            self.receiver.consumed_of(owed, to_come);
         }
     }
 

@@ -30,11 +30,11 @@ where
 
     /// Takes what is there at once, up to `max` bytes, and whether that was all
     /// of the body. Gives the other tasks of this thread `turns` chances to
-    /// produce it and never waits beyond them. An error met on the way comes
-    /// out of the body afterwards.
+    /// produce it and never waits beyond them. What does not fit, and an error
+    /// met on the way, comes out of the body afterwards, at once.
     pub async fn take_ready(&mut self, max: usize, mut turns: usize) -> (Bytes, bool) {
         let mut taken = Gathered::default();
-        while !self.is_end_stream() && self.size_hint().lower() <= max as u64 {
+        while !self.is_end_stream() {
             match self.poll_once().await {
                 Poll::Pending if turns == 0 => break,
                 Poll::Pending => {

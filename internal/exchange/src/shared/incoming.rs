@@ -1,12 +1,15 @@
 //! What the receiver does to an exchange: events out of the mailbox, credit
 //! given back.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use messages::{Frame, INITIAL_WINDOW, Reset, ResetCode};
 
 use super::{Shared, no_more, remember};
-use crate::{Event, Role, mailbox::UNASSIGNED};
+use crate::{Event, Role, mailbox::UNASSIGNED, state::State};
 
 impl Shared {
     pub(crate) fn poll_event(&self, cx: &Context<'_>) -> Poll<Result<Event, Reset>> {
@@ -38,29 +41,39 @@ impl Shared {
     }
 
     /// `cost` bytes have been taken by the next hop: grants them again when
-    /// enough have gathered.
-    pub(crate) fn consumed(&self, cost: u32) {
+    /// enough have gathered and the peer may need them.
+    pub(crate) fn consumed(&self, cost: u32, to_come: Option<u64>) {
         let now = self.now();
         self.update(|state, after| {
-            let mut grown = 0;
-            let increment = state.window.consumed(cost, now, |extra| {
-                let granted = self
-                    .budget
-                    .as_ref()
-                    .is_some_and(|budget| budget.take(extra));
-                if granted {
-                    grown = extra;
-                }
-                granted
-            });
-            state.grown += grown;
-            if let (Some(increment), false, None) = (increment, state.in_ended, &state.cut) {
+            if to_come.is_some_and(|to_come| state.window.suffices(to_come)) {
+                state.window.freed(cost);
+            } else if let Some(increment) = self.grant_anew(state, cost, now)
+                && !state.in_ended
+                && state.cut.is_none()
+            {
                 after.send = Some(Frame::window(UNASSIGNED, increment));
             }
             if state.done {
                 self.settle(state);
             }
         });
+    }
+
+    /// What to grant now that `cost` bytes are gone; the window grows as far as the budget lets it.
+    fn grant_anew(&self, state: &mut State, cost: u32, now: Duration) -> Option<u32> {
+        let mut grown = 0;
+        let increment = state.window.consumed(cost, now, |extra| {
+            let granted = self
+                .budget
+                .as_ref()
+                .is_some_and(|budget| budget.take(extra));
+            if granted {
+                grown = extra;
+            }
+            granted
+        });
+        state.grown += grown;
+        increment
     }
 
     /// Opens a window that started at zero: the request body that waited for

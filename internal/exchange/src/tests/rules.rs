@@ -77,9 +77,11 @@ async fn a_sender_waits_for_credit_and_goes_on_when_some_is_granted() {
 async fn more_than_the_credit_resets_this_exchange() {
     let edge = End::alone(Opening::of(Role::Edge));
     edge.port.deliver(&answer(200, false)).unwrap();
-    edge.port.deliver(&body(40_000, false)).unwrap();
+    for _ in 0..2 {
+        edge.port.deliver(&body(60_000, false)).unwrap();
+    }
     assert_eq!(
-        edge.port.deliver(&body(40_000, false)),
+        edge.port.deliver(&body(60_000, false)),
         Err(Violation::Overrun)
     );
     assert_eq!(last_reset(&edge).unwrap().code, ResetCode::Overrun);

@@ -59,7 +59,8 @@ pub(super) struct Reader {
     message: BytesMut,
     /// Whether frames of the message are to follow the present one.
     fragmented: bool,
-    /// Whether a large frame has begun since the last read into the scratch: another will follow it, most likely.
+    /// Whether a large frame has begun, and no sip since then was full of others: another will follow it, most likely.
+    /// What a full read brings along of one has to be copied.
     sipping: bool,
     heard: u64,
 }
@@ -135,7 +136,7 @@ impl Reader {
         }
         let most = if self.sipping { SIP } else { SCRATCH_LEN };
         let read = ready!(Scratch::lend(&mut self.scratch).poll_read(most, io, cx))?;
-        self.sipping = false;
+        self.sipping &= read < most;
         Poll::Ready(Ok(read))
     }
 

@@ -17,9 +17,9 @@ use super::framing::{Header, MAX_CONTROL, MAX_HEADER, Opcode};
 use super::mask::Key;
 use super::pool::Pool;
 
-/// Bytes that may wait before the next frame has to: one full body frame, so that a control frame that comes late
-/// waits behind two at most.
-const ENOUGH: usize = 64 * 1024;
+/// Bytes that may wait before the next frame has to: a whole window of a young stream, so that most bodies leave in one
+/// write. A control frame that comes late waits behind three full body frames at most.
+const ENOUGH: usize = 128 * 1024;
 
 /// Payloads of this length or more are not copied when they need not be, bytes. Below, a copy lets go of the memory that
 /// the payload is a slice of, and costs no more than another part of a vectored write: measured over loopback, 2 KiB
