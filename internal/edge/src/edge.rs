@@ -19,6 +19,7 @@ use crate::{
     body::Body,
     config::Config,
     listener,
+    policy::Policies,
     request_ids::RequestIds,
     table::{Entry, Table},
 };
@@ -44,6 +45,8 @@ pub struct Edge {
     pub(crate) ids: RequestIds,
     pub(crate) budget: Arc<Budget>,
     pub(crate) connections: Arc<Semaphore>,
+    /// What agents ask to be enforced, compiled.
+    pub(crate) policies: Policies,
     /// Every connection and upload.
     pub(crate) tasks: TaskTracker,
     /// Set at the end of a drain: what still lives is cut.
@@ -73,8 +76,10 @@ impl Edge {
         directory: Arc<dyn Directory>,
         reserved: Arc<dyn Reserved>,
     ) -> Arc<Self> {
+        let tasks = TaskTracker::new();
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(config.max_connections)),
+            policies: Policies::new(&config, tasks.clone()),
             budget: Arc::new(Budget::new(config.window_budget)),
             config,
             bus,
@@ -82,7 +87,7 @@ impl Edge {
             reserved,
             table: Arc::default(),
             ids: RequestIds::default(),
-            tasks: TaskTracker::new(),
+            tasks,
             closing: CancellationToken::new(),
             leaving: CancellationToken::new(),
             parting: CancellationToken::new(),

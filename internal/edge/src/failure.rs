@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use messages::{Reset, ResetCode};
 
 /// Why a visitor gets an answer from Adit instead of from the service.
@@ -42,6 +42,28 @@ pub(crate) enum Failure {
     RequestTimeout(Duration),
     /// The request passed through too many tunnels.
     Loop,
+    /// The tunnel's policy lets this address not in.
+    Forbidden,
+    /// The tunnel's policy wants TLS: the same URL with it.
+    HttpsOnly {
+        /// Where to go.
+        location: HeaderValue,
+        /// A method that must not become GET on the way (RFC 9110, 15.4.9).
+        keeps_method: bool,
+    },
+    /// The tunnel's policy wants a password that the request does not have.
+    PasswordRequired,
+    /// Too many passwords were tried; seconds until the next may be.
+    TooManyPasswords(u32),
+    /// As many passwords wait to be checked as may.
+    PasswordsBusy,
+    /// The tunnel's policy wants a signature; the text names the rule that the
+    /// request breaks.
+    WebhookUnverified(&'static str),
+    /// The tunnel's policy publishes another part of the service.
+    PathNotPublished,
+    /// The rules of the tunnel are not known here, or have changed meanwhile.
+    PolicyUnavailable,
     /// Over a rate.
     RateLimited,
     /// The bus is down and the tunnel elsewhere.
@@ -51,6 +73,9 @@ pub(crate) enum Failure {
     /// This node is leaving.
     Draining,
 }
+
+/// What a preflight gets that the edge answers (Fetch, 4.8: any `ok` status).
+pub(crate) const PREFLIGHT: StatusCode = StatusCode::NO_CONTENT;
 
 /// The part of the way that failed, as a visitor understands it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +245,77 @@ impl Failure {
                 "The request goes round in circles",
                 "It has passed through more than 8 proxies. A tunnel probably points at its own public address.",
             ),
+            Self::Forbidden => plain(
+                S::FORBIDDEN,
+                "forbidden",
+                Hop::Server,
+                "Your address is not let in",
+                "The owner of this tunnel decides which network addresses may call it, and yours is not among them. If you should be let in, ask the owner to add it.",
+            ),
+            Self::HttpsOnly { keeps_method, .. } => plain(
+                if *keeps_method {
+                    S::PERMANENT_REDIRECT
+                } else {
+                    S::MOVED_PERMANENTLY
+                },
+                "https-only",
+                Hop::Visitor,
+                "Only over HTTPS",
+                "This address answers over HTTPS alone. Use the same address with https:// in front.",
+            ),
+            Self::PasswordRequired => plain(
+                S::UNAUTHORIZED,
+                "password-required",
+                Hop::Visitor,
+                "A password is needed",
+                "The owner of this tunnel protects it with a password, and the request had none or a wrong one. Nothing of it has reached the service.",
+            ),
+            Self::TooManyPasswords(seconds) => later(
+                plain(
+                    S::TOO_MANY_REQUESTS,
+                    "too-many-passwords",
+                    Hop::Server,
+                    "Too many passwords tried",
+                    "More passwords were tried for this tunnel than are checked. Wait before you try another; even the right one is not looked at until then.",
+                ),
+                *seconds,
+            ),
+            Self::PasswordsBusy => later(
+                plain(
+                    S::SERVICE_UNAVAILABLE,
+                    "overloaded",
+                    Hop::Server,
+                    "The server is busy checking passwords",
+                    "More passwords wait to be checked than this server checks at once. Try again in a moment.",
+                ),
+                1,
+            ),
+            Self::WebhookUnverified(rule) => plain(
+                S::UNAUTHORIZED,
+                "webhook-unverified",
+                Hop::Visitor,
+                "The signature does not hold",
+                &format!(
+                    "This tunnel takes only signed webhooks: {rule}. Nothing of the request has reached the service. Check that the sender and the agent have the same secret and provider."
+                ),
+            ),
+            Self::PathNotPublished => plain(
+                S::NOT_FOUND,
+                "path-not-published",
+                Hop::Server,
+                "Nothing is published here",
+                "The owner of this tunnel publishes only a part of the service, and this path is outside of it.",
+            ),
+            Self::PolicyUnavailable => later(
+                plain(
+                    S::SERVICE_UNAVAILABLE,
+                    "policy-unavailable",
+                    Hop::Server,
+                    "The tunnel's rules are not known here yet",
+                    "This server knows the tunnel but not, or no longer, the rules its owner set for it, and lets nobody in without them. Try again in a moment.",
+                ),
+                1,
+            ),
             Self::RateLimited => later(
                 plain(
                     S::TOO_MANY_REQUESTS,
@@ -261,6 +357,18 @@ impl Failure {
                 1,
             ),
         }
+    }
+
+    /// True for a failure in the middle of a request, whose rest nobody reads.
+    pub(crate) fn leaves_body_unread(&self) -> bool {
+        matches!(
+            self,
+            Self::HeadTooLarge
+                | Self::RequestTooLarge(_)
+                | Self::RequestTimeout(_)
+                | Self::UploadStalled(_)
+                | Self::BadRequest(_)
+        )
     }
 
     /// What a reset before the response head means for the visitor.

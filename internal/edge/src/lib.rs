@@ -6,9 +6,10 @@
 //! meets the uplink only on the bus.
 //!
 //! The order of work on a request is the order of the modules: `host` decides
-//! whom it is for, `headers` removes what belongs to one hop, `forwarded`
-//! writes who asked, `route` picks a link, `relay` or `ws` runs the exchange, and
-//! `failure` is the one place that decides the statuses Adit answers itself.
+//! whom it is for, `headers` removes what belongs to one hop, `route` picks a link,
+//! `policy` applies the rules of that link, `forwarded` writes who asked, `relay`
+//! or `ws` runs the exchange, and `failure` is the one place that decides the
+//! statuses Adit answers itself.
 
 mod body;
 mod clock;
@@ -22,11 +23,13 @@ mod host;
 mod io;
 mod listener;
 mod page;
+mod policy;
 mod relay;
 mod request;
 mod request_ids;
 mod response;
 mod route;
+mod source;
 mod table;
 mod upload;
 mod visit;

@@ -4,8 +4,11 @@
 use bytes::Bytes;
 use exchange::hop;
 use http::{
-    HeaderMap, HeaderValue, Response,
-    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION},
+    HeaderMap, HeaderValue, Request, Response, Version,
+    header::{
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+        SEC_WEBSOCKET_VERSION, WWW_AUTHENTICATE,
+    },
 };
 use messages::RequestId;
 
@@ -19,13 +22,15 @@ use crate::{
 pub(crate) struct Asked {
     pub(crate) id: RequestId,
     pub(crate) html: bool,
+    pub(crate) version: Version,
 }
 
 impl Asked {
-    pub(crate) fn of(headers: &HeaderMap, id: RequestId) -> Self {
+    pub(crate) fn of<B>(request: &Request<B>, id: RequestId) -> Self {
         Self {
             id,
-            html: accepts_html(headers),
+            html: accepts_html(request.headers()),
+            version: request.version(),
         }
     }
 }
@@ -48,16 +53,38 @@ pub(crate) fn render(failure: &Failure, asked: Asked) -> Response<Body> {
     if let Some(seconds) = answer.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if *failure == Failure::WebSocketVersion {
-        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    }
-    if *failure == Failure::MethodNotAllowed {
-        headers.insert(
-            ALLOW,
-            HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"),
-        );
+    explain(failure, headers);
+    // After a failure in mid-body the rest of it is not read: the connection ends.
+    if failure.leaves_body_unread() && asked.version < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The fields that some statuses must have (RFC 9110, 15).
+fn explain(failure: &Failure, headers: &mut HeaderMap) {
+    match failure {
+        Failure::WebSocketVersion => {
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        Failure::MethodNotAllowed => {
+            let methods = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS";
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        Failure::PasswordRequired => {
+            let challenge = "Basic realm=\"adit\", charset=\"UTF-8\"";
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        // No registered scheme: it says what is missing to whoever reads it.
+        Failure::WebhookUnverified(_) => {
+            let challenge = "Webhook realm=\"adit\"";
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        Failure::HttpsOnly { location, .. } => {
+            headers.insert(LOCATION, location.clone());
+        }
+        _ => {}
+    }
 }
 
 /// The request id as a header value.

@@ -9,7 +9,6 @@ use exchange::{
     open,
 };
 use http::{Method, Response, Version};
-use hyper::body::Incoming;
 use messages::{
     INITIAL_WINDOW, MAX_INLINE_BODY, RequestHead, Reset, ResetCode, ResponseHead, TunnelId,
 };
@@ -21,11 +20,14 @@ use crate::{
     edge::Edge,
     failure::Failure,
     headers,
-    request::{BodyKind, Outgoing, is_close_delimited},
+    host::Addressed,
+    request::{self, BodyKind, Call, Payload, is_close_delimited},
     response::{self, Checked},
     route::Offers,
+    source::Source,
     table::{Delivery, Line},
     upload::{Outcome, Upload, Uploading},
+    ws,
 };
 
 /// Turns of the scheduler a small request body gets to arrive whole before its
@@ -36,6 +38,7 @@ const INLINE_TURNS: usize = 1;
 pub(crate) struct Relay<'a> {
     pub(crate) edge: &'a Arc<Edge>,
     pub(crate) connection: &'a Connection,
+    pub(crate) addressed: &'a Addressed,
     pub(crate) tunnel: TunnelId,
     /// The visitor's method and version decide how a response may look.
     pub(crate) method: Method,
@@ -58,20 +61,28 @@ impl Relay<'_> {
     /// Runs the exchange up to the response head. A request that may be
     /// repeated is, once, over another link, when the first was lost before any
     /// answer.
-    pub(crate) async fn run(&self, outgoing: Outgoing) -> Result<Response<Body>, Failure> {
-        let Outgoing {
-            mut head,
+    pub(crate) async fn run(
+        &self,
+        call: Call,
+        offers: &mut Offers,
+    ) -> Result<Response<Body>, Failure> {
+        let (mut head, payload) = request::head(call, self.addressed)?;
+        let Payload {
             mut body,
             kind,
-        } = outgoing;
+            socket,
+            ..
+        } = payload;
+        if let Some(upgrade) = socket {
+            return ws::relay(self, head, upgrade, offers).await;
+        }
         let (inline, whole) = self.inline(&mut body, kind).await?;
         let opener = Opener::Http {
             inline: &inline,
             whole,
             kind,
         };
-        let mut offers = Offers::default();
-        let (sender, receiver) = self.offer(&mut offers, &head, &opener).await?;
+        let (sender, receiver) = self.offer(offers, &head, &opener).await?;
         let upload = (!whole).then(|| {
             let (cut, sent, expected) = (
                 receiver.cut_signal(),
@@ -92,7 +103,7 @@ impl Relay<'_> {
             Err(Failure::LinkLost) if repeatable => {
                 offers.lost(self.edge, self.tunnel);
                 head.attempt += 1;
-                self.repeat(&mut offers, &head, &opener).await
+                self.repeat(offers, &head, &opener).await
             }
             answered => answered,
         }
@@ -116,7 +127,7 @@ impl Relay<'_> {
     /// What of the body can go with the head; true when that is all of it.
     async fn inline(
         &self,
-        body: &mut Peeked<Incoming>,
+        body: &mut Peeked<Source>,
         kind: BodyKind,
     ) -> Result<(Bytes, bool), Failure> {
         let (inline, whole) = match kind {

@@ -4,25 +4,40 @@ use exchange::{body::Peeked, hop};
 use http::{
     HeaderMap, Method, Request, Version,
     header::{CONTENT_LENGTH, EXPECT, HeaderValue, MAX_FORWARDS, TRANSFER_ENCODING},
-    request::Parts,
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
-use messages::{RequestHead, RequestId, VisitorFacts};
+use messages::{RequestHead, TunnelId, VisitorFacts};
 
 use crate::{
     config::Config,
     connection::Connection,
     failure::Failure,
-    forwarded, headers,
+    forwarded::{self, Visitor},
+    headers,
     host::{self, Addressed},
+    page::Asked,
+    source::Source,
+    ws,
 };
 
-/// A request ready to be sent to an agent.
-pub(crate) struct Outgoing {
-    pub(crate) head: RequestHead,
-    pub(crate) body: Peeked<Incoming>,
+/// A request between its checks and its exchange: what belongs to the visitor's
+/// hop is gone, what the next hop is told of him is not yet written. Policies see
+/// and change it in this form.
+pub(crate) type Call = Request<Payload>;
+
+/// What comes with the head of a request.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) body: Peeked<Source>,
     pub(crate) kind: BodyKind,
+    /// The request asks for a WebSocket; its body is none.
+    pub(crate) socket: Option<ws::Upgrade>,
+    /// Who asks, and for what.
+    pub(crate) visitor: Visitor,
+    pub(crate) tunnel: TunnelId,
+    /// What a page must know that answers instead of the service.
+    pub(crate) asked: Asked,
 }
 
 /// How the body of a request travels.
@@ -59,58 +74,76 @@ pub(crate) fn check_size<B>(request: &Request<B>, max: usize) -> Result<(), Fail
 /// The colon, the blank and the line break of a field.
 const FIELD_ENDS: usize = 4;
 
-impl Outgoing {
-    /// Checks the request and rewrites its head for the next hop, in the order
-    /// the module list of this crate gives.
-    pub(crate) fn prepare(
-        request: Request<Incoming>,
-        addressed: &Addressed,
-        connection: &Connection,
-        config: &Config,
-        id: RequestId,
-    ) -> Result<Self, Failure> {
-        let (mut parts, body) = request.into_parts();
-        check_framing(&parts.headers, config.max_body)?;
-        count_down(&parts.method, &mut parts.headers)?;
-        let kind = body_kind(&mut parts.headers, &body)?;
-        let head = rewrite(parts, addressed, connection, config, id)?;
-        Ok(Self {
-            head,
-            body: Peeked::new(body),
-            kind,
-        })
-    }
-}
-
-/// The head of a WebSocket's upgrade request, rewritten like any other; what
-/// upgrades the visitor's own hop is gone.
-pub(crate) fn upgrade_head(
+/// Checks a request and removes what belongs to the visitor's hop. A WebSocket's
+/// upgrade request is one like any other from then on.
+pub(crate) fn receive(
     request: Request<Incoming>,
-    addressed: &Addressed,
     connection: &Connection,
     config: &Config,
-    id: RequestId,
-) -> Result<RequestHead, Failure> {
-    let (mut parts, _body) = request.into_parts();
-    // An extended CONNECT is a GET to everyone behind this hop.
-    parts.method = Method::GET;
-    rewrite(parts, addressed, connection, config, id)
+    for_whom: (TunnelId, Asked),
+) -> Result<Call, Failure> {
+    let mut call = if ws::is_upgrade(&request) {
+        upgrade(request, connection, config, for_whom)?
+    } else {
+        plain(request, connection, config, for_whom)?
+    };
+    let version = call.version();
+    headers::strip_request(call.headers_mut());
+    if version == Version::HTTP_2 {
+        headers::join_cookies(call.headers_mut());
+    }
+    Ok(call)
 }
 
-fn rewrite(
-    mut parts: Parts,
-    addressed: &Addressed,
+fn plain(
+    request: Request<Incoming>,
     connection: &Connection,
     config: &Config,
-    request_id: RequestId,
-) -> Result<RequestHead, Failure> {
+    (tunnel, asked): (TunnelId, Asked),
+) -> Result<Call, Failure> {
+    let (mut parts, body) = request.into_parts();
+    check_framing(&parts.headers, config.max_body)?;
+    count_down(&parts.method, &mut parts.headers)?;
+    let kind = body_kind(&mut parts.headers, &body)?;
     let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
-    headers::strip_request(&mut parts.headers);
-    if parts.version == Version::HTTP_2 {
-        headers::join_cookies(&mut parts.headers);
-    }
+    let payload = Payload {
+        body: Peeked::new(Source::Visitor(body)),
+        kind,
+        socket: None,
+        visitor,
+        tunnel,
+        asked,
+    };
+    Ok(Request::from_parts(parts, payload))
+}
+
+fn upgrade(
+    mut request: Request<Incoming>,
+    connection: &Connection,
+    config: &Config,
+    (tunnel, asked): (TunnelId, Asked),
+) -> Result<Call, Failure> {
+    let socket = ws::Upgrade::take(&mut request)?;
+    let visitor = forwarded::visitor(request.headers(), connection.peer, &config.trusted_proxies);
+    let mut call = request.map(|_body| Payload {
+        body: Peeked::new(Source::empty()),
+        kind: BodyKind::None,
+        socket: Some(socket),
+        visitor,
+        tunnel,
+        asked,
+    });
+    // An extended CONNECT is a GET to everyone behind this hop.
+    *call.method_mut() = Method::GET;
+    Ok(call)
+}
+
+/// The head as it crosses, with what the next hop is told of the visitor.
+pub(crate) fn head(call: Call, addressed: &Addressed) -> Result<(RequestHead, Payload), Failure> {
+    let (mut parts, payload) = call.into_parts();
+    let visitor = payload.visitor;
     forwarded::write(&mut parts.headers, visitor, addressed, parts.version)?;
-    Ok(RequestHead {
+    let head = RequestHead {
         target: host::origin_form(&parts.uri, &parts.method)?,
         method: parts.method,
         scheme: visitor.scheme,
@@ -120,9 +153,10 @@ fn rewrite(
             addr: visitor.addr,
             version: parts.version,
         },
-        request_id,
+        request_id: payload.asked.id,
         attempt: 0,
-    })
+    };
+    Ok((head, payload))
 }
 
 /// The fields that frame the body, and those that look like them. One walk over

@@ -10,16 +10,15 @@ use exchange::{
     body::{Peeked, PumpError, PumpRules, pump},
 };
 use futures_util::FutureExt as _;
-use hyper::body::Incoming;
 use messages::ResetCode;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{config::Config, edge::Edge, failure::Failure, headers};
+use crate::{config::Config, edge::Edge, failure::Failure, headers, source::Source};
 
 /// A body being sent.
 pub(crate) struct Upload {
     pub(crate) sender: Sender,
-    pub(crate) body: Peeked<Incoming>,
+    pub(crate) body: Peeked<Source>,
     /// Resolves when the exchange needs no more of the body.
     pub(crate) cut: CutSignal,
     /// Bytes that went with the head.

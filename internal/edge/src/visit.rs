@@ -16,9 +16,10 @@ use crate::{
     forwarded,
     host::{self, Addressed, Destination},
     page::{self, Asked},
+    policy::Exchange,
     relay::Relay,
-    request::{self, Outgoing},
-    ws,
+    request,
+    route::Offers,
 };
 
 /// Answers one request.
@@ -29,7 +30,7 @@ pub(crate) async fn serve(
 ) -> Response<Body> {
     let started = Instant::now();
     let id = edge.ids.next();
-    let asked = Asked::of(request.headers(), id);
+    let asked = Asked::of(&request, id);
     let mut facts = Facts::of(&request);
     let addressed = request::check_size(&request, edge.config.max_head)
         .and_then(|()| host::decide(&mut request, &edge.config.domain, &connection.last_host));
@@ -41,18 +42,11 @@ pub(crate) async fn serve(
         }
         Ok(addressed) => {
             facts.host = Some(addressed.host.clone());
-            tunnelled(edge, connection, request, (&addressed, id)).await
+            tunnelled(edge, connection, request, (&addressed, asked)).await
         }
         Err(failure) => Err(failure),
     };
-    let mut response = answered.unwrap_or_else(|failure| {
-        tracing::debug!(request = %id, ?failure, "answered by the edge");
-        let mut response = page::render(&failure, asked);
-        if facts.version < Version::HTTP_2 {
-            leave_nothing_unread(&failure, &mut response);
-        }
-        response
-    });
+    let mut response = answered.unwrap_or_else(|failure| failed(&failure, asked));
     if edge.leaving.is_cancelled() && facts.version < Version::HTTP_2 {
         response
             .headers_mut()
@@ -62,45 +56,38 @@ pub(crate) async fn serve(
     response
 }
 
-/// What the agent behind the name answers.
+/// What the agent behind the name answers, or Adit for it by the tunnel's policy.
 async fn tunnelled(
     edge: &Arc<Edge>,
     connection: &Connection,
     request: Request<Incoming>,
-    (addressed, id): (&Addressed, RequestId),
+    (addressed, asked): (&Arc<Addressed>, Asked),
 ) -> Result<Response<Body>, Failure> {
     let Destination::Tunnel(tunnel) = addressed.destination else {
         return Err(Failure::UnknownHost);
     };
+    let call = request::receive(request, connection, &edge.config, (tunnel, asked))?;
+    let mut offers = Offers::begin(edge, tunnel).await?;
+    if !offers.policy().is_none() {
+        let stack = edge.policies.find(edge, tunnel, offers.policy()).await?;
+        let exchange = Exchange::new(edge, connection, (addressed, tunnel), offers);
+        return stack.answer(call, exchange).await;
+    }
     let relay = Relay {
         edge,
         connection,
+        addressed,
         tunnel,
-        method: request.method().clone(),
-        version: request.version(),
+        method: call.method().clone(),
+        version: call.version(),
     };
-    if ws::is_upgrade(&request) {
-        return ws::relay(&relay, request, addressed, id).await;
-    }
-    let outgoing = Outgoing::prepare(request, addressed, connection, &edge.config, id)?;
-    relay.run(outgoing).await
+    relay.run(call, &mut offers).await
 }
 
-/// After a failure in mid-body the rest of it is not read: the connection ends.
-fn leave_nothing_unread(failure: &Failure, response: &mut Response<Body>) {
-    let mid_body = matches!(
-        failure,
-        Failure::HeadTooLarge
-            | Failure::RequestTooLarge(_)
-            | Failure::RequestTimeout(_)
-            | Failure::UploadStalled(_)
-            | Failure::BadRequest(_)
-    );
-    if mid_body {
-        response
-            .headers_mut()
-            .insert(CONNECTION, http::HeaderValue::from_static("close"));
-    }
+/// The page for a failure.
+pub(crate) fn failed(failure: &Failure, asked: Asked) -> Response<Body> {
+    tracing::debug!(request = %asked.id, ?failure, "answered by the edge");
+    page::render(failure, asked)
 }
 
 /// What is left to say of a request once it is on its way.

@@ -19,16 +19,14 @@ use hyper::{
     upgrade::{OnUpgrade, on},
 };
 use hyper_util::rt::TokioIo;
-use messages::{RequestHead, RequestId, ResetCode, ResponseHead};
+use messages::{RequestHead, ResetCode, ResponseHead};
 use tokio::time::timeout;
 
 use crate::{
     body::Body,
     failure::Failure,
     headers,
-    host::Addressed,
     relay::{Opener, Relay},
-    request,
     route::Offers,
 };
 
@@ -51,21 +49,42 @@ pub(crate) fn is_extended_connect<B>(request: &Request<B>) -> bool {
             .is_some_and(|protocol| protocol.as_str() == "websocket")
 }
 
+/// A WebSocket that a visitor asks for, by the rules of the opening handshake.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    on: OnUpgrade,
+    /// What an HTTP/1.1 answer says to his key.
+    accept: Option<HeaderValue>,
+}
+
+impl Upgrade {
+    /// Checks the request and takes from it what is negotiated on each hop anew.
+    /// The visitor's key goes along, so that the target proves itself to the one
+    /// who asked.
+    pub(crate) fn take(request: &mut Request<Incoming>) -> Result<Self, Failure> {
+        let accept = check(request)?;
+        for name in [
+            SEC_WEBSOCKET_VERSION,
+            SEC_WEBSOCKET_EXTENSIONS,
+            CONTENT_LENGTH,
+        ] {
+            request.headers_mut().remove(name);
+        }
+        let on = on(request);
+        Ok(Self { on, accept })
+    }
+}
+
 /// Asks the target for the WebSocket, and answers the visitor as the target
 /// answered: 101 (200 on HTTP/2) after it accepted, else its refusal.
 pub(crate) async fn relay(
     relay: &Relay<'_>,
-    mut request: Request<Incoming>,
-    addressed: &Addressed,
-    id: RequestId,
+    head: RequestHead,
+    upgrade: Upgrade,
+    offers: &mut Offers,
 ) -> Result<Response<Body>, Failure> {
-    let accept = check(&request)?;
-    let upgrade = on(&mut request);
-    let head = prepare(relay, request, addressed, id)?;
     let offered = head.headers.clone();
-    let (sender, mut receiver) = relay
-        .offer(&mut Offers::default(), &head, &Opener::Socket)
-        .await?;
+    let (sender, mut receiver) = relay.offer(offers, &head, &Opener::Socket).await?;
     let limit = relay.edge.config.head_timeout;
     let answer = timeout(limit, answer(&mut receiver)).await.map_err(|_| {
         receiver.abort(ResetCode::TimedOut, "no answer to the upgrade in time");
@@ -73,8 +92,8 @@ pub(crate) async fn relay(
     })?;
     match answer {
         Ok(Event::Upgraded(head)) => {
-            let response = accepted(relay, *head, &offered, accept)?;
-            start(relay, upgrade, sender, receiver);
+            let response = accepted(relay, *head, &offered, upgrade.accept)?;
+            start(relay, upgrade.on, sender, receiver);
             Ok(response)
         }
         Ok(Event::Response(head)) => relay.respond(*head, receiver),
@@ -139,27 +158,6 @@ fn is_nonce(key: &HeaderValue) -> bool {
     data_encoding::BASE64
         .decode(key.as_bytes())
         .is_ok_and(|nonce| nonce.len() == 16)
-}
-
-/// The head as the target's handshake will carry it. The visitor's key goes
-/// along, so that the target proves itself to the one who asked; version and
-/// extensions are negotiated anew on each hop.
-fn prepare(
-    relay: &Relay<'_>,
-    request: Request<Incoming>,
-    addressed: &Addressed,
-    id: RequestId,
-) -> Result<RequestHead, Failure> {
-    let mut head =
-        request::upgrade_head(request, addressed, relay.connection, &relay.edge.config, id)?;
-    for name in [
-        SEC_WEBSOCKET_VERSION,
-        SEC_WEBSOCKET_EXTENSIONS,
-        CONTENT_LENGTH,
-    ] {
-        head.headers.remove(name);
-    }
-    Ok(head)
 }
 
 /// The response that turns the connection into a WebSocket.
