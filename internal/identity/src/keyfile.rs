@@ -1,20 +1,22 @@
-//! The key file: made at first use, never overwritten, never half written, never readable by others.
+//! The key file: made at first use, never overwritten, never half written, never readable by others. Beside it lies
+//! the chain of rotations that its key came by, if any.
 //!
 //! A lost key is a lost hostname and a leaked key is a stolen one, so a file that is not private is refused rather than
 //! repaired: who could read it may have done so. Unix only, as the permissions are.
 
-use std::fs::{DirBuilder, File, Metadata, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+mod chain_file;
+mod disk;
+mod rotate;
+
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-use zeroize::Zeroizing;
+use crate::chain::ChainError;
+use crate::key::{KeyError, Passphrase, SecretKey};
 
-use crate::key::SecretKey;
-
-/// A PEM file of an Ed25519 key has some 120 bytes; the rest is room for comments.
-const MAX_FILE_LEN: usize = 16 * 1024;
+pub use chain_file::ChainFault;
+use disk::{parent, read_private, sync_directory, write_beside};
+pub use rotate::Rotated;
 
 /// Why a key file was not read or made. Each message names the file, and what to do where something can be done.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +47,60 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// It is protected, and no passphrase was given.
+    #[error("the key file {} is protected by a passphrase", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is protected by another passphrase, or damaged.
+    #[error("the passphrase does not open the key file {}", path.display())]
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its content is no key.
     #[error("the key file {} holds no usable key: {source}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: crate::key::KeyError,
+        source: KeyError,
+    },
+    /// The file beside it is no chain of rotations that leads to its key.
+    #[error("the chain of rotations {} does not fit the key file {}: {why}", chain.display(), path.display())]
+    Chain {
+        /// The key file.
+        path: PathBuf,
+        /// The file of its chain.
+        chain: PathBuf,
+        /// What is wrong with it.
+        why: ChainFault,
+    },
+    /// A new key would be taken for one of the chain that is there already.
+    #[error(
+        "there is no key file {}, but the chain of rotations of one, {}; bring the key back, or move the chain away",
+        path.display(), chain.display()
+    )]
+    Orphan {
+        /// The key file.
+        path: PathBuf,
+        /// The file of the chain.
+        chain: PathBuf,
+    },
+    /// Its key cannot be rotated. Nothing was changed.
+    #[error("the key in {} cannot be rotated: {source}", path.display())]
+    Rotation {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: ChainError,
+    },
+    /// Another process is rotating it.
+    #[error("the key file {} is being rotated by another process", path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// The operating system said no.
     #[error("cannot {doing} the key file {}: {source}", path.display())]
@@ -66,18 +115,26 @@ pub enum KeyFileError {
 }
 
 impl SecretKey {
-    /// Reads the key in `path`, a PKCS#8 PEM file that only its owner may read. Symbolic links are followed.
+    /// Reads the key in `path`, a PKCS#8 PEM file that only its owner may read, and its chain of rotations in the file of
+    /// the same name with the extension `chain`, if there is one. Symbolic links are followed, to the chain too.
     ///
     /// # Errors
     ///
-    /// [`KeyFileError`], all but `Exists`.
+    /// [`KeyFileError`]: [`KeyFileError::Locked`] for a protected one.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
-        let path = path.as_ref();
-        let pem = read_private(path)?;
-        Self::from_pem(&pem).map_err(|source| KeyFileError::Content {
-            path: path.to_owned(),
-            source,
-        })
+        load(path.as_ref(), None)
+    }
+
+    /// [`SecretKey::load`] for a key file that may be protected. Takes a quarter of a second when it is.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`]: [`KeyFileError::WrongPassphrase`] when it is protected otherwise.
+    pub fn load_protected(
+        path: impl AsRef<Path>,
+        passphrase: &Passphrase,
+    ) -> Result<Self, KeyFileError> {
+        load(path.as_ref(), Some(passphrase))
     }
 
     /// Makes a new key in `path` with mode 0600, and the directories above it (mode 0700) where they are missing. The
@@ -85,27 +142,21 @@ impl SecretKey {
     ///
     /// # Errors
     ///
-    /// [`KeyFileError::Exists`] when there is something at `path`; [`KeyFileError::Io`].
+    /// [`KeyFileError::Exists`] when there is something at `path`; [`KeyFileError::Orphan`]; [`KeyFileError::Io`].
     pub fn create_new(path: impl AsRef<Path>) -> Result<Self, KeyFileError> {
-        let path = path.as_ref();
-        let making = |source| KeyFileError::Io {
-            path: path.to_owned(),
-            doing: "make",
-            source,
-        };
-        let key = Self::generate();
-        let directory = parent(path);
-        let file = write_beside(directory, key.to_pem().as_bytes()).map_err(making)?;
-        // Takes the name only if it is free: of two that race, one wins and no key is lost.
-        file.persist_noclobber(path)
-            .map_err(|refused| match refused.error.kind() {
-                ErrorKind::AlreadyExists => KeyFileError::Exists {
-                    path: path.to_owned(),
-                },
-                _ => making(refused.error),
-            })?;
-        sync_directory(directory).map_err(making)?;
-        Ok(key)
+        create(path.as_ref(), None)
+    }
+
+    /// [`SecretKey::create_new`], in a file that only the passphrase opens.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretKey::create_new`].
+    pub fn create_new_protected(
+        path: impl AsRef<Path>,
+        passphrase: &Passphrase,
+    ) -> Result<Self, KeyFileError> {
+        create(path.as_ref(), Some(passphrase))
     }
 
     /// Reads the key in `path`, or makes it at first use; true when it was made. Of several processes that come first
@@ -115,107 +166,92 @@ impl SecretKey {
     ///
     /// As [`SecretKey::load`] and [`SecretKey::create_new`].
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<(Self, bool), KeyFileError> {
-        let path = path.as_ref();
-        match Self::load(path) {
-            Err(KeyFileError::NotFound { .. }) => {}
-            loaded => return loaded.map(|key| (key, false)),
-        }
-        match Self::create_new(path) {
-            Err(KeyFileError::Exists { .. }) => Self::load(path).map(|key| (key, false)),
-            created => created.map(|key| (key, true)),
-        }
+        load_or_create(path.as_ref(), None)
+    }
+
+    /// [`SecretKey::load_or_create`] for a key file that may be protected, and is when this makes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretKey::load_protected`] and [`SecretKey::create_new_protected`].
+    pub fn load_or_create_protected(
+        path: impl AsRef<Path>,
+        passphrase: &Passphrase,
+    ) -> Result<(Self, bool), KeyFileError> {
+        load_or_create(path.as_ref(), Some(passphrase))
+    }
+
+    /// The file's text.
+    fn file_text(&self, passphrase: Option<&Passphrase>) -> zeroize::Zeroizing<String> {
+        passphrase.map_or_else(
+            || self.to_pem(),
+            |passphrase| self.to_protected_pem(passphrase),
+        )
     }
 }
 
-/// Reads a private file of bounded size.
-fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
-    let reading = |source| reading_error(path, source);
-    // Before opening, because opening a pipe would wait for its writer.
-    check_private(path, &std::fs::metadata(path).map_err(reading)?)?;
-    let file = File::open(path).map_err(reading)?;
-    // Again on what was opened, because the name may have changed hands in between.
-    check_private(path, &file.metadata().map_err(reading)?)?;
-    // With its capacity from the start: a growing buffer would leave copies that are never wiped.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
-    file.take(MAX_FILE_LEN as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(reading)?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if bytes.len() <= MAX_FILE_LEN => Ok(Zeroizing::new(text.to_owned())),
-        _ => Err(KeyFileError::NotAKeyFile {
-            path: path.to_owned(),
-        }),
-    }
+fn load(path: &Path, passphrase: Option<&Passphrase>) -> Result<SecretKey, KeyFileError> {
+    let key = load_unchained(path, passphrase)?;
+    chain_file::attach(key, path)
 }
 
-fn check_private(path: &Path, metadata: &Metadata) -> Result<(), KeyFileError> {
-    if !metadata.is_file() {
-        return Err(KeyFileError::NotAKeyFile {
-            path: path.to_owned(),
+fn load_unchained(path: &Path, passphrase: Option<&Passphrase>) -> Result<SecretKey, KeyFileError> {
+    let pem = read_private(path)?;
+    let key = match passphrase {
+        Some(passphrase) => SecretKey::from_protected_pem(&pem, passphrase),
+        None => SecretKey::from_pem(&pem),
+    };
+    key.map_err(|source| {
+        let path = path.to_owned();
+        match source {
+            KeyError::Protected => KeyFileError::Locked { path },
+            KeyError::Passphrase => KeyFileError::WrongPassphrase { path },
+            source => KeyFileError::Content { path, source },
+        }
+    })
+}
+
+fn create(path: &Path, passphrase: Option<&Passphrase>) -> Result<SecretKey, KeyFileError> {
+    let making = |source| KeyFileError::Io {
+        path: path.to_owned(),
+        doing: "make",
+        source,
+    };
+    let chain = chain_file::beside(path);
+    if chain.exists() {
+        let path = path.to_owned();
+        return Err(if path.exists() {
+            KeyFileError::Exists { path }
+        } else {
+            KeyFileError::Orphan { path, chain }
         });
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::NotPrivate {
-            path: path.to_owned(),
-            mode,
-        });
+    let key = SecretKey::generate();
+    let directory = parent(path);
+    let file = write_beside(directory, key.file_text(passphrase).as_bytes()).map_err(making)?;
+    // Takes the name only if it is free: of two that race, one wins and no key is lost.
+    file.persist_noclobber(path)
+        .map_err(|refused| match refused.error.kind() {
+            ErrorKind::AlreadyExists => KeyFileError::Exists {
+                path: path.to_owned(),
+            },
+            _ => making(refused.error),
+        })?;
+    sync_directory(directory).map_err(making)?;
+    Ok(key)
+}
+
+fn load_or_create(
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<(SecretKey, bool), KeyFileError> {
+    match load(path, passphrase) {
+        Err(KeyFileError::NotFound { .. }) => {}
+        loaded => return loaded.map(|key| (key, false)),
     }
-    Ok(())
-}
-
-/// Writes a private temporary file into the directory, on disk when this returns. A crash leaves at worst this file.
-fn write_beside(directory: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
-    make_directory(directory)?;
-    // Opened with O_EXCL and 0600; removed again when it is dropped before it has its final name.
-    let mut file = tempfile::Builder::new()
-        .prefix(".adit-key.")
-        .suffix(".tmp")
-        .tempfile_in(directory)?;
-    // A strange umask may have taken the owner's bits away.
-    file.as_file()
-        .set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// Makes the missing directories, and sees to it that they survive a crash as the file in them does.
-fn make_directory(directory: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = directory
-        .ancestors()
-        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
-        .collect();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
-    missing
-        .into_iter()
-        .try_for_each(|made| sync_directory(parent(made)))
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-/// The directory a path is in: `.` for a bare file name.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn reading_error(path: &Path, source: io::Error) -> KeyFileError {
-    let path = path.to_owned();
-    match source.kind() {
-        ErrorKind::NotFound => KeyFileError::NotFound { path },
-        _ => KeyFileError::Io {
-            path,
-            doing: "read",
-            source,
-        },
+    match create(path, passphrase) {
+        Err(KeyFileError::Exists { .. }) => load(path, passphrase).map(|key| (key, false)),
+        created => created.map(|key| (key, true)),
     }
 }
 

@@ -28,7 +28,7 @@ pub use claims::{Claims, Mode, policy_id};
 pub use error::VerifyError;
 pub use jws::{JwsError, MAX_JWS_LEN};
 pub use key::{EmptyPassphrase, KeyError, Passphrase, PublicKey, SecretKey, Thumbprint};
-pub use keyfile::KeyFileError;
+pub use keyfile::{ChainFault, KeyFileError, Rotated};
 pub use names::{
     HostError, MAX_NAME_LEN, NameError, auto_name, canonical_grant, canonical_host, check_name,
     grant_id, granted_host_id, wildcard_host_id,

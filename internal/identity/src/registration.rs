@@ -165,6 +165,13 @@ impl VerifiedRegistration {
         self.chain.tip()
     }
 
+    /// The tips of the chain from its first statement on. A chain that is *longer* than one that is remembered must hold the
+    /// remembered tip at its place ([`Chain::tips`]): comparing lengths alone would let an old key outrun its successors.
+    #[must_use]
+    pub fn tips(&self) -> Vec<[u8; 32]> {
+        self.chain.tips()
+    }
+
     /// The host it wants that is not its key's, canonical: the claimed one, or the readable name for `auto`. Whether it may
     /// have it is not said by this.
     #[must_use]

@@ -10,7 +10,7 @@ use crate::names::canonical_host;
 /// The `typ` of a rotation statement.
 pub const ROTATE_TYP: &str = "adit-rotate+jwt";
 
-/// The longest statement, in bytes. With a domain of the usual length it has some 600.
+/// The longest statement, in bytes. With a domain of the usual length it has some 520.
 pub const MAX_STATEMENT_LEN: usize = 1024;
 
 /// Which rule a statement breaks, as what is said of it.

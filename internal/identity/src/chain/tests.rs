@@ -235,6 +235,21 @@ fn a_signature_for_another_purpose_or_bent_is_no_statement() {
     );
 }
 
+/// The story: key 1 is stolen when the name is key 2's already, and its thief hands on twice, to be one ahead.
+#[test]
+fn a_fork_that_is_longer_is_known_by_the_tip_it_does_not_have() {
+    let pinned = handed_on(1).chain().clone();
+    let place = pinned.statements().len() - 1;
+    let honest = handed_on(3).chain().tips();
+    assert_eq!(honest.len(), 3);
+    assert_eq!(honest[place], pinned.tip());
+    let thief = key(1).hand_on(key(8), DOMAIN, NOW).unwrap();
+    let thief = thief.hand_on(key(9), DOMAIN, NOW).unwrap();
+    assert!(thief.chain().sequence() > pinned.sequence());
+    assert_ne!(thief.chain().tips()[place], pinned.tip());
+    assert!(key(1).chain().tips().is_empty());
+}
+
 #[test]
 fn a_chain_can_be_cut_back_to_any_of_its_keys() {
     let whole = handed_on(3).chain().clone();

@@ -102,7 +102,7 @@ impl SecretKey {
             .expect("32 bytes always encode as PKCS#8")
     }
 
-    /// The key as encrypted PKCS#8 PEM: PBES2 with scrypt and AES-256-CBC. Takes a tenth of a second, on purpose.
+    /// The key as encrypted PKCS#8 PEM: PBES2 with scrypt and AES-256-CBC. Takes a quarter of a second, on purpose.
     ///
     /// # Panics
     ///

@@ -1,9 +1,13 @@
-use std::fs;
-use std::process::{Command, Output};
+mod openssl;
+mod rotating;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 
 use tempfile::TempDir;
 
+use super::disk::MAX_FILE_LEN;
 use super::*;
 use crate::key::PublicKey;
 
@@ -126,42 +130,4 @@ fn a_linked_key_file_is_followed() {
     let link = directory.path().join("link.pem");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     assert_eq!(SecretKey::load(&link).unwrap().public(), key.public());
-}
-
-/// The output of the real openssl; none on a machine that has none.
-fn openssl(arguments: &[&str], file: &Path) -> Option<Output> {
-    let output = Command::new("openssl").args(arguments).arg(file).output();
-    match output {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("no openssl on this machine: not compared with it");
-            None
-        }
-        output => Some(output.expect("openssl starts")),
-    }
-}
-
-#[test]
-fn openssl_reads_the_key_file_and_sees_the_same_public_key() {
-    let directory = directory();
-    let path = directory.path().join("key.pem");
-    let key = SecretKey::create_new(&path).unwrap();
-    let Some(output) = openssl(&["pkey", "-pubout", "-outform", "DER", "-in"], &path) else {
-        return;
-    };
-    assert!(output.status.success(), "{output:?}");
-    assert!(output.stdout.ends_with(key.public().as_bytes()));
-}
-
-#[test]
-fn a_key_that_openssl_made_is_read() {
-    let directory = directory();
-    let path = directory.path().join("key.pem");
-    let Some(made) = openssl(&["genpkey", "-algorithm", "ed25519", "-out"], &path) else {
-        return;
-    };
-    assert!(made.status.success(), "{made:?}");
-    set_mode(&path, 0o600);
-    let key = SecretKey::load(&path).unwrap();
-    let public = openssl(&["pkey", "-pubout", "-outform", "DER", "-in"], &path).unwrap();
-    assert!(public.stdout.ends_with(key.public().as_bytes()));
 }
