@@ -8,6 +8,8 @@ use agent::TargetUrl;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use runtime::config::Layers;
 
+use crate::key::Key;
+
 const ABOUT: &str = "Publishes a local service at a public hostname that is your key.
 
 The agent dials out to an adit-server, proves its key, and from then on the server hands it what visitors of the \
@@ -34,7 +36,9 @@ before a node goes down.";
 const HTTP_AFTER: &str = "\
 Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_EXPECT_DOMAIN, \
 ADIT_MODE, ADIT_LINKS, ADIT_CA_FILE, ADIT_TARGET_PROTOCOL, ADIT_LOG_FORMAT; empty is not set), above the file of \
---config (server, key, name, expect_domain, mode, links, ca_file, target_protocol, log_format), above the defaults.
+--config (server, key, name, expect_domain, mode, links, ca_file, target_protocol, log_format), above the defaults. A \
+protected key file is opened with ADIT_KEY_PASSPHRASE, the content of the file ADIT_KEY_PASSPHRASE_FILE names, or what \
+is typed at a terminal.
 
 Examples:
   adit http 3000
@@ -64,7 +68,7 @@ pub(crate) enum Command {
     /// Publish a local HTTP service
     #[command(long_about = HTTP_ABOUT, after_help = HTTP_AFTER)]
     Http(Http),
-    /// Look at the key, or make one
+    /// Make a key, look at it, rotate it
     #[command(subcommand)]
     Key(Key),
 }
@@ -113,24 +117,6 @@ pub(crate) struct Http {
     /// How lines on stderr are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-}
-
-/// `adit key`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Key {
-    /// Show the public half, and the names that it is
-    Show {
-        #[command(flatten)]
-        settings: Settings,
-        /// The server's domain, to show the whole hostname
-        #[arg(long, value_name = "DOMAIN")]
-        domain: Option<String>,
-    },
-    /// Make a new key file; one that exists is never overwritten
-    New {
-        #[command(flatten)]
-        settings: Settings,
-    },
 }
 
 /// Settings that every command has.

@@ -8,6 +8,8 @@ use runtime::Exit;
 use runtime::config::ConfigError;
 use tunnel::ws::TlsError;
 
+use crate::key::{Misuse, PassphraseError};
+
 /// The exit codes. People branch on these: never renumber one. Those both binaries share are [`Exit`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -34,10 +36,12 @@ impl End {
             Some(AgentError::Failed(_)) => Self::Failure,
             None if error.is::<ConfigError>()
                 || error.is::<KeyFileError>()
+                || error.is::<PassphraseError>()
                 || error.is::<TlsError>() =>
             {
                 Self::Config
             }
+            None if error.is::<Misuse>() => Self::Usage,
             None => Self::Failure,
         }
     }

@@ -1,11 +1,18 @@
-//! `adit key`: the public half of a key and what it is called. The secret half is never shown.
+//! `adit key`: the life of a key, from the file it is made in to the key that takes its name over.
 
-use std::io::{self, Write as _};
+mod args;
+mod export;
+mod file;
+mod passphrase;
+mod rotate;
+mod show;
 
 use anyhow::Context as _;
-use identity::{KeyFileError, PublicKey, SecretKey, canonical_host};
+use identity::SecretKey;
 
-use crate::args::Key;
+pub(crate) use self::args::Key;
+pub(crate) use self::file::open_or_make;
+pub(crate) use self::passphrase::PassphraseError;
 use crate::settings::{self, Settings, Variable};
 
 /// Runs `adit key …`.
@@ -15,48 +22,57 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let environment = settings::environment(variables)?;
     match command {
+        Key::New {
+            settings,
+            passphrase,
+        } => {
+            let settings = Settings::load(settings.layers(environment))?;
+            let key = file::make(&settings.key, passphrase)?;
+            show::show(&settings, &key, None)
+        }
         Key::Show { settings, domain } => {
             let settings = Settings::load(settings.layers(environment))?;
             let domain = domain
                 .as_deref()
-                .map(canonical_host)
+                .map(identity::canonical_host)
                 .transpose()
                 .context("--domain")?;
-            let key = SecretKey::load(&settings.key).map_err(missing)?;
-            show(&settings, key.public(), domain.as_deref())
+            let key = file::open(&settings.key)?.key;
+            show::show(&settings, &key, domain.as_deref())
         }
-        Key::New { settings } => {
+        Key::Rotate {
+            settings,
+            domain,
+            passphrase,
+        } => {
             let settings = Settings::load(settings.layers(environment))?;
-            let key = SecretKey::create_new(&settings.key)?;
-            show(&settings, key.public(), None)
+            rotate::rotate(&settings, &domain, passphrase)
+        }
+        Key::ExportJwk {
+            settings,
+            private,
+            force,
+        } => {
+            let settings = Settings::load(settings.layers(environment))?;
+            let secret = match (private, force) {
+                (false, _) => export::Secret::Hidden,
+                (true, false) => export::Secret::Piped,
+                (true, true) => export::Secret::Shown,
+            };
+            export::export(&settings, secret)
         }
     }
 }
 
-/// A file that is not there can be made; the other errors say themselves what to do.
-fn missing(error: KeyFileError) -> anyhow::Error {
-    let not_found = matches!(error, KeyFileError::NotFound { .. });
-    let error = anyhow::Error::new(error);
-    if not_found {
-        error.context("make a key with `adit key new`, or name its file with --key")
-    } else {
-        error
-    }
-}
+/// Something that was asked for in a way in which it is not done. Ends like wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(String);
 
-fn show(settings: &Settings, key: PublicKey, domain: Option<&str>) -> anyhow::Result<()> {
-    let label = key.label(settings.name.as_deref());
-    let domain = domain.unwrap_or("<domain of the server>");
-    let lines = [
-        ("file", settings.key.display().to_string()),
-        ("jwk", key.jwk_json()),
-        ("thumbprint", key.thumbprint().to_string()),
-        ("label", label.clone()),
-        ("hostname", format!("{label}.{domain}")),
-    ];
-    let mut out = io::stdout().lock();
-    for (what, value) in lines {
-        writeln!(out, "{what:<11} {value}")?;
+/// `1 time`, `2 times`.
+fn times(key: &SecretKey) -> String {
+    match key.chain().sequence() {
+        1 => "1 time".to_owned(),
+        many => format!("{many} times"),
     }
-    Ok(())
 }

@@ -14,6 +14,7 @@ use tunnel::ws::client_config;
 
 use crate::args::Http;
 use crate::console::Console;
+use crate::key;
 use crate::settings::{self, Settings, Variable};
 
 /// Runs `adit http …` until a signal, or until the agent must not go on.
@@ -24,7 +25,7 @@ pub(crate) fn run(
     let settings = Settings::load(http.layers(settings::environment(variables)?))?;
     let (lines, _written) = logging::start(settings.log_format, &filter(http, settings.log_format));
     let console = Console::new(http, &settings, lines);
-    let (key, made) = SecretKey::load_or_create(&settings.key)?;
+    let (key, made) = key::open_or_make(&settings.key)?;
     if made {
         console.note(&format!(
             "made a new key, {}: whoever has this file has the hostname, so keep a copy in a safe place",

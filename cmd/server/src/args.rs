@@ -90,10 +90,12 @@ struct Flags {
 }
 
 /// Variables that begin like ours and are not settings of the server: its own `--config`, and the agent's.
-const NOT_SETTINGS: [&str; 10] = [
+const NOT_SETTINGS: [&str; 12] = [
     "ADIT_CONFIG",
     "ADIT_SERVER",
     "ADIT_KEY",
+    "ADIT_KEY_PASSPHRASE",
+    "ADIT_KEY_PASSPHRASE_FILE",
     "ADIT_LINKS",
     "ADIT_MODE",
     "ADIT_NAME",
