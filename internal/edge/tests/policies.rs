@@ -6,6 +6,8 @@
     reason = "what cannot be set up has failed the test"
 )]
 
+#[path = "policies/agent.rs"]
+mod agent;
 #[path = "policies/house.rs"]
 mod house;
 
@@ -13,6 +15,8 @@ mod house;
 mod pages;
 #[path = "policies/passwords.rs"]
 mod passwords;
+#[path = "policies/pools.rs"]
+mod pools;
 #[path = "policies/rules.rs"]
 mod rules;
 #[path = "policies/webhooks.rs"]

@@ -8,7 +8,7 @@ mod checker;
 mod guesses;
 mod offered;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use http::header::AUTHORIZATION;
@@ -34,12 +34,19 @@ pub(super) struct BasicAuth {
 }
 
 /// A credential, ready to be compared with.
-#[derive(Debug)]
 struct Known {
     /// `None` for any name.
     username: Option<String>,
     salt: Vec<u8>,
     digest: [u8; 32],
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BasicAuth {

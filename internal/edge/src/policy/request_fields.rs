@@ -20,7 +20,10 @@ impl Fields {
     pub(super) fn of(rules: &FieldRules) -> Self {
         let name = |text: &String| HeaderName::from_bytes(text.as_bytes()).ok();
         let field = |(key, value): &(String, String)| {
-            Some((name(key)?, HeaderValue::from_str(value).ok()?))
+            let mut value = HeaderValue::from_str(value).ok()?;
+            // It may be a password of the service: it is not shown.
+            value.set_sensitive(true);
+            Some((name(key)?, value))
         };
         Self {
             remove: rules.remove.iter().filter_map(name).collect(),

@@ -1,20 +1,11 @@
-//! A node with an edge, an agent behind the memory bus, and visitors.
+//! A node with an edge, one tunnel, and visitors.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, OnceLock, Weak},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adit_edge::{Body, Config, Edge, Reserved};
-use bus::{
-    Announcement, Bus, Content, Delivery, Directory, Envelope, ExchangeId, Inbox, LinkId, Mode,
-    memory::Fleet,
-};
+use bus::{Announcement, Directory, LinkId, Mode, memory::Fleet};
 use bytes::Bytes;
 use data_encoding::BASE64;
-use exchange::{Event, Opening, Outlet, Port, Receiver, Role, Sender, open};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Full};
@@ -23,21 +14,22 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use messages::{Frame, NodeId, Policy, PolicyId, RequestHead, ResponseHead, Tag, TunnelId, cost};
+use messages::{NodeId, Policy, PolicyId, TunnelId};
 use sha2::{Digest, Sha256};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
     task::JoinSet,
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, Place};
 
 /// The longest a step of a test may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-const TUNNEL: TunnelId = TunnelId([7; 32]);
-const NODE: NodeId = NodeId([1; 16]);
+pub(crate) const TUNNEL: TunnelId = TunnelId([7; 32]);
+pub(crate) const NODE: NodeId = NodeId([1; 16]);
 
 /// A server with one tunnel.
 pub(crate) struct House {
@@ -59,6 +51,13 @@ impl Reserved for NoPages {
 impl House {
     /// The tunnel has this policy; `{}` is none.
     pub(crate) async fn with(policy: &str) -> Self {
+        let house = Self::empty().await;
+        house.announce(1, policy).await;
+        house
+    }
+
+    /// The tunnel has no link yet.
+    pub(crate) async fn empty() -> Self {
         let agent = Arc::new(Agent::default());
         let node = Fleet::new().join(NODE, agent.clone());
         let config = Config {
@@ -76,46 +75,59 @@ impl House {
         let place = Place {
             edge: edge.clone(),
             bus: node.bus,
+            directory: node.directory.clone(),
             agent: Arc::downgrade(&agent),
         };
         assert!(agent.place.set(place).is_ok());
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { edge.serve(listener, CancellationToken::new()).await });
-        let house = Self {
+        Self {
             agent,
             directory: node.directory,
             addr,
             _tasks: tasks,
-        };
-        house.announce(1, policy).await;
-        house
+        }
     }
 
     /// The agent comes, with another link, and replaces what was.
     pub(crate) async fn announce(&self, link: u64, policy: &str) {
+        self.join(link, Mode::Exclusive, policy).await;
+    }
+
+    /// The agent comes with another link.
+    pub(crate) async fn join(&self, link: u64, mode: Mode, policy: &str) {
+        let announcement = Self::announcement(link, mode, policy);
+        self.directory.announce(announcement).await.unwrap();
+    }
+
+    /// The agent comes with what need not be the document of that name.
+    pub(crate) async fn announce_as(&self, link: u64, policy: PolicyId, document: Bytes) {
+        let announcement = Announcement {
+            policy,
+            document,
+            ..Self::announcement(link, Mode::Exclusive, "{}")
+        };
+        self.directory.announce(announcement).await.unwrap();
+    }
+
+    pub(crate) fn announcement(link: u64, mode: Mode, policy: &str) -> Announcement {
         let document = Policy::from_json(policy.as_bytes()).unwrap().to_json();
         let (policy, document) = if document == "{}" {
             (PolicyId::NONE, Bytes::new())
         } else {
             (PolicyId(Sha256::digest(&document).into()), document)
         };
-        self.announce_as(link, policy, document).await;
-    }
-
-    /// The same with a document that need not be one.
-    pub(crate) async fn announce_as(&self, link: u64, policy: PolicyId, document: Bytes) {
-        let announcement = Announcement {
+        Announcement {
             tunnel: TUNNEL,
             link: LinkId(link),
             session: [u8::try_from(link).unwrap(); 16],
             generation: None,
-            mode: Mode::Exclusive,
+            mode,
             version: 1,
             owner: TUNNEL.0,
             policy,
             document,
-        };
-        self.directory.announce(announcement).await.unwrap();
+        }
     }
 
     pub(crate) fn host() -> String {
@@ -227,179 +239,7 @@ impl Answer {
     }
 }
 
-/// The agent: it keeps what it was asked and answers by the path.
-#[derive(Default)]
-pub(crate) struct Agent {
-    place: OnceLock<Place>,
-    ports: Mutex<HashMap<ExchangeId, Port>>,
-    asked: Mutex<Vec<(RequestHead, Bytes)>>,
-    /// Lets a slow response go on.
-    pub(crate) go_on: Arc<Notify>,
-    tasks: TaskTracker,
-}
-
-struct Place {
-    edge: Arc<Edge>,
-    bus: Arc<dyn Bus>,
-    agent: Weak<Agent>,
-}
-
-impl Agent {
-    /// The requests that have reached it.
-    pub(crate) fn asked(&self) -> Vec<(RequestHead, Bytes)> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    fn open(self: &Arc<Self>, envelope: &Envelope, frame: &Frame) {
-        let outlet = Arc::new(Line {
-            agent: Arc::downgrade(self),
-            exchange: envelope.exchange,
-            tunnel: envelope.tunnel,
-        });
-        let opening = Opening {
-            upgrading: frame.tag() == Some(Tag::WsRequest),
-            ..Opening::of(Role::Agent)
-        };
-        let (port, sender, receiver) = open(outlet.clone(), opening);
-        self.ports
-            .lock()
-            .unwrap()
-            .insert(envelope.exchange, port.clone());
-        outlet.say(Content::Accepted);
-        port.deliver(frame).expect("the edge speaks the protocol");
-        self.tasks.spawn(self.clone().serve(sender, receiver));
-    }
-
-    async fn serve(self: Arc<Self>, sender: Sender, mut receiver: Receiver) {
-        match receiver.recv().await.expect("a head") {
-            Event::Request(head) => self.answer(*head, sender, receiver).await,
-            Event::Upgrade(head) => self.echo(*head, sender, receiver).await,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn answer(&self, head: RequestHead, mut sender: Sender, mut receiver: Receiver) {
-        let mut body = Vec::new();
-        while let Ok(Event::Data(data)) = receiver.recv().await {
-            body.extend_from_slice(&data);
-            receiver.consumed(cost(data.len()));
-        }
-        let path = head.target.path().to_owned();
-        self.asked.lock().unwrap().push((head, body.into()));
-        let kind = match path.as_str() {
-            "/events" => "text/event-stream",
-            _ => "text/html",
-        };
-        let head = ResponseHead {
-            status: StatusCode::OK,
-            headers: map(&[("content-type", kind), ("x-service", "old")]),
-        };
-        if matches!(path.as_str(), "/events" | "/slow") {
-            sender.response(&head, &Bytes::new(), false).unwrap();
-            drop(
-                sender
-                    .data(Bytes::from_static(b"data: one\n\n"), false)
-                    .await,
-            );
-            self.go_on.notified().await;
-            drop(
-                sender
-                    .data(Bytes::from_static(b"data: two\n\n"), true)
-                    .await,
-            );
-        } else {
-            let page = Bytes::from_static(b"<p>hello</p>");
-            sender.response(&head, &page, true).unwrap();
-        }
-    }
-
-    async fn echo(&self, head: RequestHead, mut sender: Sender, mut receiver: Receiver) {
-        self.asked.lock().unwrap().push((head, Bytes::new()));
-        let accepted = ResponseHead {
-            status: StatusCode::OK,
-            headers: map(&[("x-service", "old")]),
-        };
-        sender.accept(&accepted).unwrap();
-        loop {
-            match receiver.recv().await {
-                Ok(Event::Message { data, text, more }) => {
-                    drop(sender.message(data, text, more).await);
-                }
-                Ok(Event::Teardown(teardown)) => return sender.teardown(&teardown),
-                _ => return,
-            }
-        }
-    }
-}
-
-impl Inbox for Agent {
-    fn deliver(&self, delivery: Delivery) {
-        let (Some(place), Delivery::Envelope(envelope)) = (self.place.get(), delivery) else {
-            return;
-        };
-        match &envelope.content {
-            Content::Open { frame, .. } => {
-                let me = place
-                    .agent
-                    .upgrade()
-                    .expect("it lives as long as its house");
-                me.open(&envelope, frame);
-            }
-            Content::ToAgent { frame, .. } => {
-                let port = self.ports.lock().unwrap().get(&envelope.exchange).cloned();
-                if let Some(port) = port {
-                    drop(port.deliver(frame));
-                }
-            }
-            Content::Accepted | Content::Nack(_) | Content::ToVisitor(_) => {
-                place.edge.deliver(envelope);
-            }
-        }
-    }
-}
-
-/// The way back to the edge.
-struct Line {
-    agent: Weak<Agent>,
-    exchange: ExchangeId,
-    tunnel: TunnelId,
-}
-
-impl Line {
-    fn say(&self, content: Content) {
-        let Some(agent) = self.agent.upgrade() else {
-            return;
-        };
-        let envelope = Envelope {
-            from: NODE,
-            exchange: self.exchange,
-            tunnel: self.tunnel,
-            content,
-        };
-        let place = agent
-            .place
-            .get()
-            .expect("it was placed before the first visitor");
-        place
-            .bus
-            .send(NODE, envelope)
-            .expect("the own node can be reached");
-    }
-}
-
-impl Outlet for Line {
-    fn send(&self, frame: Frame) {
-        self.say(Content::ToVisitor(frame));
-    }
-
-    fn done(&self) {
-        if let Some(agent) = self.agent.upgrade() {
-            agent.ports.lock().unwrap().remove(&self.exchange);
-        }
-    }
-}
-
-fn map(fields: &[(&str, &str)]) -> HeaderMap {
+pub(crate) fn map(fields: &[(&str, &str)]) -> HeaderMap {
     let mut map = HeaderMap::new();
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();

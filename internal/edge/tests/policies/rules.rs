@@ -7,7 +7,10 @@ use http_body_util::BodyExt;
 use messages::PolicyId;
 use tokio::time::timeout;
 
-use crate::house::{House, PATIENCE};
+use crate::{
+    house::{House, PATIENCE},
+    passwords::UPGRADE,
+};
 
 #[tokio::test]
 async fn addresses_are_those_that_trusted_proxies_tell() {
@@ -163,4 +166,28 @@ async fn nobody_gets_in_by_rules_that_are_not_understood() {
         assert_eq!(refused.headers["retry-after"], "1");
     }
     assert!(house.agent.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_websocket_is_accepted_with_the_fields_of_the_policy() {
+    let policy = r#"{"response_headers":{"set":[["X-Frame-Options","DENY"]],"remove":["X-Service"]},
+        "no_robots":true,"compress":true,"cors":{"origins":["*"]}}"#;
+    let house = House::with(policy).await;
+    let mut visitor = house.visitor().await;
+    let accepted = visitor.ask("GET", "/socket", &UPGRADE, "").await;
+    assert_eq!(accepted.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut names: Vec<_> = accepted
+        .headers()
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
+    names.sort_unstable();
+    let expected = [
+        "connection",
+        "date",
+        "sec-websocket-accept",
+        "upgrade",
+        "x-frame-options",
+    ];
+    assert_eq!(names, expected);
 }
