@@ -12,11 +12,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bus::{Announcement, LinkId, Mode, SessionId};
-use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use identity::{Claims, VerifiedRegistration, random_bytes};
-use messages::{Granted, NodeId, PolicyId, Refused};
+use bus::LinkId;
+use identity::{VerifiedRegistration, random_bytes};
+use messages::{Granted, LinkLimits, NodeId, Refused};
 use tokio::time::{Instant, timeout, timeout_at};
 use tunnel::{
     Keepalive, LinkEnd, Outbox, Transport, drive,
@@ -24,18 +22,12 @@ use tunnel::{
 };
 
 use crate::{
-    admission::PendingPermit,
-    link::{self, Link},
-    refusal,
-    throttle::Throttle,
+    admission::{caps::PendingPermit, key_links::KeyPlace},
+    claim::{self, Claimed, WITHDRAW},
+    link::{self, Bounds, Link},
     traffic::Traffic,
     uplink::Uplink,
 };
-
-/// A link's operations on the directory, in order: a late announcement never
-/// undoes a withdrawal.
-const ANNOUNCE: u64 = 1;
-const WITHDRAW: u64 = 2;
 
 /// How long a withdrawal may take. A route that stays ends with the node's
 /// lease, and an edge that follows it is told that nobody is here.
@@ -83,7 +75,7 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
     let entered = uplink.registry.insert(link.clone());
     let granted = timeout_at(deadline, Box::pin(grant(uplink, &link, claimant))).await;
     match granted.unwrap_or(Err(Rejected::TimedOut)) {
-        Ok(()) => {
+        Ok(_place_of_key) => {
             let _place = permit.into_link();
             serve(uplink, &link, transport, peer).await;
         }
@@ -124,26 +116,18 @@ async fn welcome<'t, T: Transport>(
     }
 }
 
-/// Claims the tunnel in the directory, and answers the agent.
+/// Claims the tunnel, and answers the agent.
 async fn grant<T: Transport>(
     uplink: &Uplink,
     link: &Link,
     claimant: Claimant<'_, T>,
-) -> Result<(), Rejected> {
-    let claims = claimant.registration().claims();
-    // The link can be found already: a drain that begins now sees it.
-    let claimed = if uplink.is_draining() {
-        Err(refusal::draining())
-    } else {
-        let announced = uplink.directory.announce(announcement(link, claims)).await;
-        announced.map_err(refusal::of_directory)
-    };
-    match claimed {
-        Ok(announced) => {
-            let generation = *link.generation.get_or_init(|| announced.generation);
-            let granted = granted(uplink, claimant.registration(), generation);
+) -> Result<KeyPlace, Rejected> {
+    match claim::claim(uplink, link, claimant.registration()).await {
+        Ok(claimed) => {
+            link.generation.get_or_init(|| claimed.generation);
+            let granted = granted(uplink, claimant.registration(), &claimed);
             let _registration = claimant.grant(granted).await?;
-            Ok(())
+            Ok(claimed.place)
         }
         Err(refused) => {
             // Best effort: the reason stays the refusal.
@@ -156,58 +140,35 @@ async fn grant<T: Transport>(
 fn new_link(uplink: &Uplink, registration: &VerifiedRegistration) -> Arc<Link> {
     // Random, so that no two links of a fleet share an id.
     let id = LinkId(u64::from_be_bytes(random_bytes()));
-    let max_streams = usize::try_from(uplink.config.max_streams).unwrap_or(usize::MAX);
+    let config = &uplink.config;
+    let bounds = Bounds {
+        max_streams: usize::try_from(config.max_streams).unwrap_or(usize::MAX),
+        messages: config.messages_per_second,
+        kib: config.kib_per_second,
+    };
     Link::new(
         (id, registration.tunnel_id()),
         Outbox::default(),
-        uplink.bus.clone(),
-        uplink.counters.clone(),
-        max_streams,
+        uplink.surroundings(),
+        bounds,
     )
 }
 
-fn announcement(link: &Link, claims: &Claims) -> Announcement {
-    Announcement {
-        tunnel: link.tunnel,
-        link: link.id,
-        session: session_id(&claims.session),
-        generation: claims.generation,
-        mode: match claims.mode {
-            identity::Mode::Exclusive => Mode::Exclusive,
-            identity::Mode::Shared => Mode::Shared,
-        },
-        version: ANNOUNCE,
-        owner: link.tunnel.0,
-        policy: PolicyId::NONE,
-        document: Bytes::new(),
-    }
-}
-
-/// Verification has checked the spelling: 32 hexadecimal digits.
-fn session_id(hex: &str) -> SessionId {
-    let mut session = SessionId::default();
-    let decoded = HEXLOWER.decode_mut(hex.as_bytes(), &mut session);
-    debug_assert!(
-        decoded.is_ok(),
-        "a verified session is 16 bytes in hexadecimal"
-    );
-    session
-}
-
-fn granted(uplink: &Uplink, registration: &VerifiedRegistration, generation: u64) -> Granted {
+fn granted(uplink: &Uplink, registration: &VerifiedRegistration, claimed: &Claimed) -> Granted {
     let config = &uplink.config;
-    let label = registration.label();
-    let hostname = format!("{label}.{}", config.domain);
     let node: NodeId = uplink.bus.node();
     Granted {
         key_id: registration.key().thumbprint().to_string(),
-        url: config.public_url.of(&hostname),
-        tunnel: label,
-        hostname,
+        url: config.public_url.of(&claimed.hostname),
+        tunnel: registration.label(),
+        hostname: claimed.hostname.clone(),
         node,
-        generation,
+        generation: claimed.generation,
         links: config.links_per_agent,
-        limits: config.limits.clone(),
+        limits: LinkLimits {
+            max_links: claimed.max_links,
+            ..config.limits.clone()
+        },
     }
 }
 
@@ -216,8 +177,7 @@ async fn serve<T: Transport>(uplink: &Uplink, link: &Arc<Link>, transport: T, pe
     let config = &uplink.config;
     uplink.counters.granted.count();
     tracing::info!(%peer, tunnel = %link.tunnel, generation = link.generation.get(), "an agent registered");
-    let throttle = Throttle::new(config.messages_per_second, config.kib_per_second);
-    let traffic = Traffic::new(link.clone(), throttle, uplink.counters.clone());
+    let traffic = Traffic::new(link.clone());
     let keepalive = Keepalive {
         ping_after: config.ping_after,
         dead_after: config.dead_after,

@@ -1,11 +1,13 @@
 //! What an operator decides about the agent-facing half of the server, with
 //! defaults that are safe to expose.
 
-use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{fmt, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use messages::LinkLimits;
 
-/// Settings of an [`Uplink`](crate::Uplink). Fixed for its life.
+use crate::admission::{Rules, TxtResolver, rules::OwnNames};
+
+/// Settings of an [`Uplink`](crate::Uplink). Fixed for its life, but for the rules.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The wildcard domain under which labels become hostnames: lower case, no
@@ -24,6 +26,8 @@ pub struct Config {
     pub max_pending: u32,
     /// Handshakes in progress per address (per /64 for IPv6).
     pub max_pending_per_address: u32,
+    /// Links, in all. `None`: not limited.
+    pub max_links: Option<NonZeroU32>,
     /// Links per address (per /64 for IPv6).
     pub max_links_per_address: u32,
     /// Registrations begun per address (per /64 for IPv6) and minute, whether
@@ -33,9 +37,9 @@ pub struct Config {
     pub ping_after: Duration,
     /// Nothing received for so long: dead.
     pub dead_after: Duration,
-    /// Messages a link may send. `None`: not limited.
+    /// Messages a link may carry, in each direction. `None`: not limited.
     pub messages_per_second: Option<Rate>,
-    /// KiB a link may send. `None`: not limited.
+    /// KiB a link may carry, in each direction. `None`: not limited.
     pub kib_per_second: Option<Rate>,
     /// Links an agent is asked to hold, to different nodes.
     pub links_per_agent: u32,
@@ -44,9 +48,14 @@ pub struct Config {
     /// In a drain, how long agents that were told to move have for it before
     /// their links take no more. Zero where there is nowhere to move to.
     pub drain_move: Duration,
-    /// What agents are told of the limits; `max_streams` and the two liveness
-    /// fields are filled in from above.
+    /// What agents are told of the limits; `max_streams`, the two liveness fields,
+    /// the link's rates and `max_links` are filled in from above and from the rules.
     pub limits: LinkLimits,
+    /// The rules to begin with; the only setting that can change later.
+    pub rules: Rules,
+    /// Who looks up the records that prove custom domains. `None`: nobody, so none
+    /// is proved.
+    pub txt_resolver: Option<Arc<dyn TxtResolver>>,
 }
 
 impl Config {
@@ -65,6 +74,7 @@ impl Config {
             handshake_timeout: Duration::from_secs(10),
             max_pending: 1024,
             max_pending_per_address: 16,
+            max_links: None,
             max_links_per_address: 256,
             registrations_per_minute_per_address: NonZeroU32::new(120),
             ping_after: Duration::from_secs(10),
@@ -76,6 +86,8 @@ impl Config {
             drain_spread: Duration::from_secs(5),
             drain_move: Duration::ZERO,
             limits: LinkLimits::default(),
+            rules: Rules::default(),
+            txt_resolver: None,
         }
     }
 
@@ -85,6 +97,16 @@ impl Config {
         self.limits.max_streams = self.max_streams;
         self.limits.ping_after_ms = millis(self.ping_after);
         self.limits.dead_after_ms = millis(self.dead_after);
+        self.limits.messages_per_second =
+            self.messages_per_second.map(|rate| rate.per_second.get());
+        self.limits.kib_per_second = self.kib_per_second.map(|rate| rate.per_second.get());
+    }
+
+    pub(crate) fn own_names(&self) -> OwnNames<'_> {
+        OwnNames {
+            domain: &self.domain,
+            connect_names: &self.connect_names,
+        }
     }
 
     /// Whether an agent at `peer` may have been configured to dial `audience`.

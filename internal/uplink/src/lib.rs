@@ -2,7 +2,8 @@
 //!
 //! The agent-facing half of a node. An agent comes in by [`Uplink::upgrade`] (or
 //! [`Uplink::accept`]), past caps that are asked before any signature is verified
-//! (`admission`), through the handshake into the directory (`admit`); from then
+//! and the operator's rules (`admission`), through the handshake into the
+//! directory (`admit`, `claim`); from then
 //! on one task owns its link, and exchanges run over it as streams (`link`,
 //! `streams`). Edges are met only on the bus: [`Uplink::deliver`] takes what they
 //! send, and answers go back by [`bus::Bus::send`], to the own node like to any.
@@ -13,6 +14,7 @@
 mod address;
 mod admission;
 mod admit;
+mod claim;
 mod clock;
 mod config;
 mod link;
@@ -24,6 +26,10 @@ mod throttle;
 mod traffic;
 mod uplink;
 
+pub use admission::{
+    AdmissionMode, BadLines, Ceiling, Keys, MAX_KEYS_FILE, MAX_TOKENS, MAX_TOKENS_FILE, NotAToken,
+    Rules, Token, TxtError, TxtResolver,
+};
 pub use config::{Config, PublicUrl, Rate, UrlScheme};
 pub use stats::Stats;
 pub use uplink::Uplink;

@@ -5,25 +5,29 @@
 //! never waits. No lock is held while the bus is called: an envelope to the own
 //! node is in the edge when `send` returns, and the edge may answer at once.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
-};
+mod brake;
+mod ending;
+mod pace;
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bus::{Bus, Content, Envelope, LinkId, Nack};
 use messages::{
-    Disconnect, DisconnectCode, Frame, NodeId, Reset, ResetCode, StreamId, Tag, TunnelId,
+    Disconnect, DisconnectCode, Frame, NodeId, PolicyId, Reset, ResetCode, StreamId, Tag, TunnelId,
 };
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tunnel::{Outbox, PushError};
 
+use self::brake::Brake;
+pub(crate) use self::ending::used_up;
 use crate::{
+    admission::standing::Standing,
+    config::Rate,
     stats::Counters,
-    streams::{CannotOpen, Exchange, StreamTable},
+    streams::{CannotOpen, Exchange, NeverOpened, StreamTable},
+    throttle::Throttle,
 };
-
-/// How long the exchanges of a link without ids may keep it from being replaced.
-const RETIREMENT: Duration = Duration::from_secs(30);
 
 /// A link and its streams.
 pub(crate) struct Link {
@@ -34,11 +38,38 @@ pub(crate) struct Link {
     /// through its announcement, so an opening that comes before was routed by
     /// the very generation we are waiting for.
     pub(crate) generation: OnceLock<u64>,
-    /// Fired when the ids run out: what is open then has [`RETIREMENT`] to end.
+    /// What it was admitted by. Unset until it was, and before its announcement.
+    pub(crate) standing: OnceLock<Box<Standing>>,
+    /// Fired when the ids run out: what is open then has a while to end.
     retired: CancellationToken,
-    bus: Arc<dyn Bus>,
-    counters: Arc<Counters>,
+    around: Surroundings,
+    pub(crate) bounds: Bounds,
     state: Mutex<State>,
+}
+
+/// What a link needs of its node.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) counters: Arc<Counters>,
+    /// Owns what a link begins.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// How much a link may carry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) max_streams: usize,
+    /// In each direction; `None`: not limited.
+    pub(crate) messages: Option<Rate>,
+    pub(crate) kib: Option<Rate>,
+}
+
+impl Bounds {
+    /// A throttle of one direction.
+    pub(crate) fn throttle(&self) -> Throttle {
+        Throttle::new(self.messages, self.kib)
+    }
 }
 
 impl std::fmt::Debug for Link {
@@ -54,6 +85,9 @@ impl std::fmt::Debug for Link {
 struct State {
     streams: StreamTable,
     phase: Phase,
+    /// Made by the first frame to the agent: an idle link pays nothing for it.
+    brake: Option<Box<Brake>>,
+    told_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -79,21 +113,23 @@ impl Link {
     pub(crate) fn new(
         (id, tunnel): (LinkId, TunnelId),
         outbox: Outbox,
-        bus: Arc<dyn Bus>,
-        counters: Arc<Counters>,
-        max_streams: usize,
+        around: Surroundings,
+        bounds: Bounds,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
             tunnel,
             outbox,
             generation: OnceLock::new(),
+            standing: OnceLock::new(),
             retired: CancellationToken::new(),
-            bus,
-            counters,
+            around,
+            bounds,
             state: Mutex::new(State {
-                streams: StreamTable::new(max_streams),
+                streams: StreamTable::new(bounds.max_streams),
                 phase: Phase::Serving,
+                brake: None,
+                told_at: None,
             }),
         })
     }
@@ -101,10 +137,13 @@ impl Link {
     // ---- from the edge
 
     /// Begins an exchange with its first frame, or says why not.
-    pub(crate) fn open(&self, exchange: Exchange, generation: u64, frame: Frame) {
-        let content = match self.try_open(exchange, generation, frame) {
-            Ok(Opened::Now) => Content::Accepted,
-            Ok(Opened::Before) => return self.counters.stray_frames.count(),
+    pub(crate) fn open(self: &Arc<Self>, exchange: Exchange, routed_by: RoutedBy, frame: Frame) {
+        let content = match self.try_open(exchange, routed_by, frame) {
+            Ok(Opened::Now { held }) => {
+                self.slow_down(held);
+                Content::Accepted
+            }
+            Ok(Opened::Before) => return self.around.counters.stray_frames.count(),
             Err(nack) => Content::Nack(nack),
         };
         // An edge that is gone will be reported lost; there is nobody to tell.
@@ -114,17 +153,14 @@ impl Link {
     fn try_open(
         &self,
         exchange: Exchange,
-        generation: u64,
+        routed_by: RoutedBy,
         mut frame: Frame,
     ) -> Result<Opened, Nack> {
-        if self
-            .generation
-            .get()
-            .is_some_and(|ours| *ours != generation)
-        {
+        if !self.is_meant_by(routed_by) {
             return Err(Nack::Stale);
         }
-        let spent = {
+        let size = pace::size(&frame);
+        let (spent, held) = {
             let mut state = self.lock();
             match state.phase {
                 Phase::Serving => {}
@@ -145,19 +181,35 @@ impl Link {
                     PushError::Closed => Nack::NotHere,
                 });
             }
-            state.streams.is_spent()
+            (state.streams.is_spent(), self.count(&mut state, size))
         };
         if spent {
             self.retire();
         }
-        Ok(Opened::Now)
+        Ok(Opened::Now { held })
+    }
+
+    /// Whether the edge knew this very session, and applied the policy of this very
+    /// link. Its standing is there before its announcement, so an opening that finds
+    /// none was routed by what we wait for.
+    fn is_meant_by(&self, routed_by: RoutedBy) -> bool {
+        let RoutedBy { generation, policy } = routed_by;
+        let standing = self.standing.get();
+        self.generation.get().is_none_or(|ours| *ours == generation)
+            && standing.is_none_or(|standing| standing.policy == policy)
     }
 
     /// Carries a further frame of an exchange to the agent.
-    pub(crate) fn to_agent(&self, exchange: Exchange, mut frame: Frame) {
+    pub(crate) fn to_agent(self: &Arc<Self>, exchange: Exchange, mut frame: Frame) {
         let reset = frame.tag() == Some(Tag::Reset);
-        let found =
-            self.change(|state| state.streams.heard_edge(exchange, reset || frame.is_end()));
+        let (found, held) = self.change(|state| {
+            let found = state.streams.heard_edge(exchange, reset || frame.is_end());
+            let counts = found
+                .is_some()
+                .then(|| self.count(state, pace::size(&frame)));
+            (found, counts.flatten())
+        });
+        self.slow_down(held);
         match found {
             Some(id) => {
                 frame.stream = id;
@@ -167,7 +219,7 @@ impl Link {
                 }
             }
             None => {
-                self.counters.stray_frames.count();
+                self.around.counters.stray_frames.count();
                 if reset {
                     // The agent has said all it will: without this the edge
                     // would wait for an acknowledgement for ever.
@@ -181,7 +233,7 @@ impl Link {
     /// The queue to the agent is full although its bound is the credit that was
     /// granted: this exchange ends, the link goes on.
     fn overflow(&self, exchange: Exchange, id: StreamId) {
-        self.counters.overflows.count();
+        self.around.counters.overflows.count();
         tracing::warn!(tunnel = %self.tunnel, stream = %id, "the link's queue is full: an exchange was reset");
         let busy = Reset::new(ResetCode::Busy, "the link's queue is full");
         self.change(|state| state.streams.abandon(exchange));
@@ -217,12 +269,20 @@ impl Link {
             None => return Ok(()),
         };
         let stream = frame.stream;
-        let found = self
-            .change(|state| state.streams.heard_agent(stream, reset || frame.is_end()))
-            .map_err(|_| Fault::NeverOpened(stream))?;
-        let Some(exchange) = found else {
-            self.counters.stray_frames.count();
-            return Ok(());
+        let heard = self.change(|state| {
+            let exchange = state.streams.heard_agent(stream, reset || frame.is_end())?;
+            Ok(match exchange {
+                Some(_) if pace::keeps(state.brake.as_mut(), &frame) => Heard::Kept,
+                _ => exchange.map_or(Heard::ByNobody, Heard::By),
+            })
+        });
+        let exchange = match heard.map_err(|NeverOpened| Fault::NeverOpened(stream))? {
+            Heard::By(exchange) => exchange,
+            Heard::Kept => return Ok(()),
+            Heard::ByNobody => {
+                self.around.counters.stray_frames.count();
+                return Ok(());
+            }
         };
         if let Err(error) = self.send(exchange, Content::ToVisitor(frame)) {
             tracing::debug!(tunnel = %self.tunnel, %stream, %error, "the visitor's node cannot be reached");
@@ -239,61 +299,9 @@ impl Link {
         Ok(())
     }
 
-    // ---- the end
-
-    /// Tells the agent to go elsewhere while it can still be served here.
-    pub(crate) fn notify(&self, leaving: &Disconnect) {
-        if self.outbox.push(leaving.encode()) == Err(PushError::Full) {
-            // It does not read; the end of the drain finds it.
-            tracing::debug!(tunnel = %self.tunnel, "an agent could not be told to move");
-        }
-    }
-
-    /// Lets what is open end, begins nothing, then closes with these last words.
-    pub(crate) fn leave(&self, disconnect: Disconnect) {
-        self.change(|state| {
-            if matches!(state.phase, Phase::Serving) {
-                state.phase = Phase::Leaving(disconnect);
-            }
-        });
-    }
-
-    /// Closes the link with these last words; every exchange on it is over at
-    /// once. The link's task gives the agent a second to take them.
-    pub(crate) fn close(&self, disconnect: Disconnect) {
-        self.outbox.close(Some(disconnect));
-        self.cut();
-    }
-
-    /// Resolves when a retired link has been given time enough. Cancel safe.
-    pub(crate) async fn overstayed(&self) {
-        self.retired.cancelled().await;
-        tokio::time::sleep(RETIREMENT).await;
-    }
-
-    /// The link is gone: so is every exchange on it.
-    pub(crate) fn cut(&self) {
-        let cut = {
-            let mut state = self.lock();
-            state.phase = Phase::Gone;
-            state.streams.clear()
-        };
-        let lost = Reset::new(ResetCode::LinkLost, "the agent's link was lost");
-        for exchange in cut {
-            let _told = self.send(exchange, reset_at_edge(&lost));
-        }
-    }
-
     /// Streams that are open.
     pub(crate) fn streams(&self) -> usize {
         self.lock().streams.len()
-    }
-
-    /// Stream ids run out: the agent should come back on a new link.
-    fn retire(&self) {
-        tracing::info!(tunnel = %self.tunnel, "stream ids are used up: the link is replaced");
-        self.retired.cancel();
-        self.leave(used_up());
     }
 
     fn reset(&self, stream: StreamId, reset: &Reset) {
@@ -307,10 +315,10 @@ impl Link {
     }
 
     fn send(&self, exchange: Exchange, content: Content) -> Result<(), bus::SendError> {
-        self.bus.send(
+        self.around.bus.send(
             exchange.node,
             Envelope {
-                from: self.bus.node(),
+                from: self.around.bus.node(),
                 exchange: exchange.id,
                 // Never what the agent says: an edge drops a reply that bears
                 // another tunnel than it asked.
@@ -324,7 +332,7 @@ impl Link {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
-        let State { streams, phase } = &mut *state;
+        let State { streams, phase, .. } = &mut *state;
         if let Phase::Leaving(disconnect) = phase
             && streams.is_empty()
         {
@@ -340,15 +348,28 @@ impl Link {
     }
 }
 
-enum Opened {
-    Now,
-    /// This exchange has a stream already: the opening came twice.
-    Before,
+/// What the edge had seen of a link when it picked it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoutedBy {
+    pub(crate) generation: u64,
+    pub(crate) policy: PolicyId,
 }
 
-/// The last words to an agent that should come back at once, on a new link.
-pub(crate) fn used_up() -> Disconnect {
-    Disconnect::new(DisconnectCode::Draining, "stream ids are used up")
+/// Who takes a frame of the agent.
+enum Heard {
+    By(Exchange),
+    /// It is credit, and kept back for now.
+    Kept,
+    ByNobody,
+}
+
+enum Opened {
+    Now {
+        /// Until when visitors must wait, if the link is over its rate.
+        held: Option<Instant>,
+    },
+    /// This exchange has a stream already: the opening came twice.
+    Before,
 }
 
 /// A reset of our own making. The edge knows its exchange by the envelope; the

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bus::AnnounceError;
+use bus::{AnnounceError, PinError};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
@@ -12,7 +12,7 @@ use http::{
 use http_body_util::Full;
 use messages::{RefusalCode, Refused, RegistrationResponse};
 
-use crate::admission::Cap;
+use crate::admission::{caps::Cap, denial::Denial};
 
 /// When to come back after a cap that frees itself within moments.
 const SOON: Duration = Duration::from_secs(1);
@@ -25,14 +25,42 @@ pub(crate) fn of_cap(cap: Cap) -> Refused {
     let (code, after) = match cap {
         Cap::Handshakes => (RefusalCode::Unavailable, SOON),
         Cap::HandshakesHere => (RefusalCode::TooManyRegistrations, SOON),
-        Cap::Links => (RefusalCode::TooManyLinks, LATER),
+        Cap::Links => (RefusalCode::Unavailable, LATER),
+        Cap::LinksHere => (RefusalCode::TooManyLinks, LATER),
         Cap::Rate { retry_after } => (RefusalCode::TooManyRegistrations, retry_after),
     };
     refused(code, cap.to_string(), Some(after))
 }
 
-/// The directory's no, in the words of the protocol.
-pub(crate) fn of_directory(error: AnnounceError) -> Refused {
+/// A rule, in the words of the protocol.
+pub(crate) fn of_denial(denial: &Denial) -> Refused {
+    let code = denial.code();
+    let after = (!code.is_final()).then_some(LATER);
+    refused(code, denial.to_string(), after)
+}
+
+/// The no of whoever remembers rotations, in the words of the protocol.
+pub(crate) fn of_pin(error: PinError) -> Refused {
+    match error {
+        PinError::Older { known } => refused(
+            RefusalCode::Rotated,
+            format!(
+                "this key was rotated away: the name has been rotated {known} times; use the newest key file"
+            ),
+            None,
+        ),
+        PinError::Forked => refused(
+            RefusalCode::Rotated,
+            "this name was rotated to another key, with the same old one: somebody else may have that; use the key file that was accepted first, or begin with a fresh key"
+                .to_owned(),
+            None,
+        ),
+        PinError::Unavailable => refused(RefusalCode::Unavailable, error.to_string(), Some(SOON)),
+    }
+}
+
+/// The directory's no to a claim of `hostname`, in the words of the protocol.
+pub(crate) fn of_directory(error: AnnounceError, hostname: &str) -> Refused {
     let (code, after) = match error {
         AnnounceError::Replaced { .. } => (RefusalCode::Replaced, None),
         AnnounceError::Contended => (RefusalCode::Contended, Some(LATER)),
@@ -43,7 +71,13 @@ pub(crate) fn of_directory(error: AnnounceError) -> Refused {
             (RefusalCode::Unavailable, Some(SOON))
         }
     };
-    refused(code, error.to_string(), after)
+    let sentence = match error {
+        AnnounceError::Taken => format!(
+            "another key holds {hostname} at present: end that agent, or ask for another name"
+        ),
+        error => error.to_string(),
+    };
+    refused(code, sentence, after)
 }
 
 /// The node is leaving.
@@ -102,7 +136,7 @@ mod tests {
     #[test]
     fn only_a_replaced_session_is_told_to_stay_away() {
         assert!(
-            of_directory(AnnounceError::Replaced { by: 7 })
+            of_directory(AnnounceError::Replaced { by: 7 }, "")
                 .code
                 .is_final()
         );
@@ -111,7 +145,7 @@ mod tests {
             AnnounceError::ModeConflict,
             AnnounceError::Unavailable,
         ] {
-            assert!(!of_directory(passing).code.is_final(), "{passing:?}");
+            assert!(!of_directory(passing, "").code.is_final(), "{passing:?}");
         }
         assert!(!draining().code.is_final());
     }

@@ -1,6 +1,6 @@
-//! How fast one link may talk, in messages and in bytes.
+//! How much one link may carry in one direction, in messages and in bytes.
 //!
-//! The limit cannot refuse: what an agent sent has been received, and a link
+//! The limit cannot refuse: what was sent has been received, and a link
 //! that stopped reading would stop its pings, its resets and every other stream
 //! with it. So whatever is over the rate becomes debt, and the answer is how long
 //! new credit must be withheld until the debt is paid. An agent that keeps to its
@@ -43,7 +43,7 @@ pub(crate) enum Pace {
     Flood,
 }
 
-/// Counts what one link receives.
+/// Counts what one link carries in one direction.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     messages: Option<Meter>,
@@ -75,6 +75,19 @@ impl Throttle {
             return Pace::Free;
         }
         self.settle(now())
+    }
+
+    /// The rates, for people.
+    pub(crate) fn terms(&self) -> String {
+        let per_second = |meter: &Option<Meter>, unit: &str| {
+            let rate = meter.as_ref()?.rate.per_second;
+            Some(format!("{rate} {unit} a second"))
+        };
+        let terms = [
+            per_second(&self.messages, "messages"),
+            per_second(&self.kib, "KiB"),
+        ];
+        terms.into_iter().flatten().collect::<Vec<_>>().join(" or ")
     }
 
     fn settle(&mut self, now: Duration) -> Pace {

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use messages::{Frame, HEADER_LEN};
+use messages::{Frame, HEADER_LEN, Notice, Tag};
 use tokio::time::Instant;
 use tunnel::{FrameHandler, LinkFault};
 
 use crate::{
     link::Link,
-    stats::Counters,
     throttle::{Pace, Throttle},
 };
 
@@ -19,16 +18,14 @@ pub(crate) struct Traffic {
     link: Arc<Link>,
     throttle: Throttle,
     began: Instant,
-    counters: Arc<Counters>,
 }
 
 impl Traffic {
-    pub(crate) fn new(link: Arc<Link>, throttle: Throttle, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
         Self {
+            throttle: link.bounds.throttle(),
             link,
-            throttle,
             began: Instant::now(),
-            counters,
         }
     }
 
@@ -38,10 +35,7 @@ impl Traffic {
         let began = self.began;
         match self.throttle.received(bytes, || began.elapsed()) {
             Pace::Free => {}
-            Pace::Hold(pause) => {
-                self.counters.throttled.count();
-                self.link.outbox.hold_until(Instant::now() + pause);
-            }
+            Pace::Hold(pause) => self.link.hold(pause),
             Pace::Flood => {
                 let flood = "far more messages than credit was granted for";
                 return Err(LinkFault::Protocol(flood.to_owned()));
@@ -66,5 +60,9 @@ impl FrameHandler for Traffic {
         // called one at the next frame that is not skipped.
         let _flood = self.pace(HEADER_LEN);
         tracing::debug!(tunnel = %self.link.tunnel, tag, "skipped a frame of an unknown kind");
+    }
+
+    fn on_notice(&mut self, _: &Notice) -> Result<(), LinkFault> {
+        Err(LinkFault::Unexpected(Tag::Notice))
     }
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use bus::{Bus, Content, Directory, Envelope, LinkId, Nack};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -22,10 +23,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tunnel::{Transport, ws};
 
 use crate::{
-    admission::{Admission, Caps, PendingPermit},
+    admission::{
+        caps::{Caps, Counts, PendingPermit},
+        custom_domains::Prover,
+        key_links::KeyLinks,
+        rules::Rules,
+    },
     admit::{self, Arrival},
     config::Config,
-    link::Link,
+    link::{Link, RoutedBy, Surroundings},
     refusal,
     registry::Registry,
     stats::{Counters, Stats},
@@ -46,7 +52,10 @@ pub struct Uplink {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) counters: Arc<Counters>,
-    admission: Arc<Admission>,
+    pub(crate) rules: ArcSwap<Rules>,
+    pub(crate) key_links: Arc<KeyLinks>,
+    pub(crate) prover: Prover,
+    counts: Arc<Counts>,
     /// Every connection, from the upgrade to the last word.
     tasks: TaskTracker,
     draining: AtomicBool,
@@ -72,16 +81,21 @@ impl Uplink {
         let caps = Caps {
             pending: config.max_pending,
             pending_per_address: config.max_pending_per_address,
+            links: config.max_links,
             links_per_address: config.max_links_per_address,
             registrations_per_minute: config.registrations_per_minute_per_address,
         };
+        let rules = std::mem::take(&mut config.rules);
         Arc::new(Self {
+            rules: ArcSwap::from_pointee(rules),
+            key_links: Arc::default(),
+            prover: Prover::default(),
             config,
             bus,
             directory,
             registry: Arc::default(),
             counters: Arc::default(),
-            admission: Admission::new(caps),
+            counts: Counts::new(caps),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
@@ -154,11 +168,43 @@ impl Uplink {
         if self.is_draining() {
             return Err(refusal::draining());
         }
-        self.admission.enter(peer.ip()).map_err(|cap| {
+        self.counts.enter(peer.ip()).map_err(|cap| {
             self.counters.capped.count();
             tracing::debug!(%peer, %cap, "turned an agent away");
             refusal::of_cap(cap)
         })
+    }
+
+    /// Exchanges the rules, and cuts the links that do not hold under the new ones:
+    /// their agents are told which rule it is. Other links notice nothing. Returns
+    /// how many were cut.
+    ///
+    /// Whoever registers meanwhile meets the new rules. Never blocks; costs a look
+    /// at every link.
+    pub fn set_rules(&self, rules: Rules) -> usize {
+        let rules = Arc::new(rules);
+        // First the rules, then the links: see `claim`.
+        self.rules.store(rules.clone());
+        let mut cut = 0;
+        for link in self.registry.all() {
+            let Some(standing) = link.standing.get() else {
+                continue;
+            };
+            if let Err(denial) = rules.holds(standing, self.config.own_names()) {
+                cut += 1;
+                tracing::info!(tunnel = %link.tunnel, %denial, "ended a link: the rules have changed");
+                link.close(Disconnect::new(DisconnectCode::Refused, denial.to_string()));
+            }
+        }
+        cut
+    }
+
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            bus: self.bus.clone(),
+            counters: self.counters.clone(),
+            tasks: self.tasks.clone(),
+        }
     }
 
     // ---- the bus
@@ -181,10 +227,10 @@ impl Uplink {
                 link,
                 generation,
                 frame,
-                policy: _,
+                policy,
                 attempt: _,
             } => match self.find(link, tunnel) {
-                Some(link) => link.open(asked, generation, frame),
+                Some(link) => link.open(asked, RoutedBy { generation, policy }, frame),
                 None => self.not_here(asked, tunnel),
             },
             Content::ToAgent { link, frame } => match self.find(link, tunnel) {
@@ -313,6 +359,6 @@ impl Uplink {
         let links = self.registry.all();
         let streams = links.iter().map(|link| link.streams()).sum();
         self.counters
-            .read((links.len(), streams), self.admission.pending())
+            .read((links.len(), streams), self.counts.pending())
     }
 }

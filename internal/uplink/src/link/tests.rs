@@ -4,7 +4,7 @@ use messages::{Flags, Message};
 use tokio::{sync::mpsc, time::Instant};
 use tunnel::{FrameHandler, Keepalive, LinkEnd, LinkFault, OutboxLimits, drive, pipe};
 
-use super::*;
+use super::{ending::RETIREMENT, *};
 use crate::streams::SPENT;
 
 struct Edge(mpsc::Sender<Envelope>);
@@ -17,18 +17,27 @@ impl Inbox for Edge {
     }
 }
 
+const ROUTED: RoutedBy = RoutedBy {
+    generation: 1,
+    policy: PolicyId::NONE,
+};
+
 /// A link without an agent, whose edge is only a queue.
 fn link(limits: OutboxLimits) -> (Arc<Link>, mpsc::Receiver<Envelope>) {
     let (edge, told) = mpsc::channel(64);
     let node = Fleet::new().join(NodeId([1; 16]), Arc::new(Edge(edge)));
     let outbox = Outbox::new(limits);
-    let link = Link::new(
-        (LinkId(1), TunnelId([2; 32])),
-        outbox,
-        node.bus,
-        Arc::default(),
-        100,
-    );
+    let around = Surroundings {
+        bus: node.bus,
+        counters: Arc::default(),
+        tasks: TaskTracker::new(),
+    };
+    let bounds = Bounds {
+        max_streams: 100,
+        messages: None,
+        kib: None,
+    };
+    let link = Link::new((LinkId(1), TunnelId([2; 32])), outbox, around, bounds);
     link.generation.set(1).unwrap();
     (link, told)
 }
@@ -75,10 +84,10 @@ impl FrameHandler for Nobody {
 #[tokio::test(start_paused = true)]
 async fn a_link_whose_ids_run_out_serves_what_it_has_and_is_then_replaced() {
     let (link, mut edge) = link(OutboxLimits::default());
-    link.open(exchange(1), 1, request());
+    link.open(exchange(1), ROUTED, request());
     link.lock().streams.skip_to(SPENT);
-    link.open(exchange(2), 1, request());
-    link.open(exchange(3), 1, request());
+    link.open(exchange(2), ROUTED, request());
+    link.open(exchange(3), ROUTED, request());
     assert_eq!(told(&mut edge), Content::Accepted);
     assert_eq!(told(&mut edge), Content::Accepted);
     assert_eq!(told(&mut edge), Content::Nack(Nack::Draining));
@@ -101,7 +110,7 @@ async fn a_link_whose_ids_run_out_serves_what_it_has_and_is_then_replaced() {
 async fn what_never_ends_does_not_keep_a_link_without_ids() {
     let (link, _edge) = link(OutboxLimits::default());
     link.lock().streams.skip_to(SPENT);
-    link.open(exchange(1), 1, request());
+    link.open(exchange(1), ROUTED, request());
     let began = Instant::now();
     link.overstayed().await;
     assert_eq!(began.elapsed(), RETIREMENT);
@@ -114,8 +123,8 @@ async fn an_exchange_that_fills_the_queue_is_reset_on_both_sides_and_others_go_o
         ..OutboxLimits::default()
     };
     let (link, mut edge) = link(limits);
-    link.open(exchange(1), 1, request());
-    link.open(exchange(2), 1, request());
+    link.open(exchange(1), ROUTED, request());
+    link.open(exchange(2), ROUTED, request());
     assert_eq!(told(&mut edge), Content::Accepted);
     assert_eq!(told(&mut edge), Content::Accepted);
     let flood = Frame::body(StreamId(1), Bytes::from(vec![0; 2_000]), false);
@@ -137,8 +146,8 @@ async fn an_opening_that_finds_the_queue_full_may_be_tried_elsewhere() {
         ..OutboxLimits::default()
     };
     let (link, mut edge) = link(limits);
-    link.open(exchange(1), 1, request());
-    link.open(exchange(2), 1, request());
+    link.open(exchange(1), ROUTED, request());
+    link.open(exchange(2), ROUTED, request());
     assert_eq!(told(&mut edge), Content::Accepted);
     assert_eq!(told(&mut edge), Content::Nack(Nack::Busy));
     assert_eq!(link.streams(), 1);
@@ -147,8 +156,8 @@ async fn an_opening_that_finds_the_queue_full_may_be_tried_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn an_opening_that_comes_twice_runs_once() {
     let (link, mut edge) = link(OutboxLimits::default());
-    link.open(exchange(1), 1, request());
-    link.open(exchange(1), 1, request());
+    link.open(exchange(1), ROUTED, request());
+    link.open(exchange(1), ROUTED, request());
     assert_eq!(told(&mut edge), Content::Accepted);
     assert!(edge.try_recv().is_err());
     assert_eq!(link.streams(), 1);
@@ -158,6 +167,6 @@ async fn an_opening_that_comes_twice_runs_once() {
 async fn an_opening_that_finds_a_link_that_is_gone_is_told_so() {
     let (link, mut edge) = link(OutboxLimits::default());
     link.cut();
-    link.open(exchange(1), 1, request());
+    link.open(exchange(1), ROUTED, request());
     assert_eq!(told(&mut edge), Content::Nack(Nack::NotHere));
 }

@@ -13,7 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, Method, StatusCode, Version, uri::PathAndQuery};
 use identity::{Claims, Mode, SecretKey};
 use messages::{
-    Disconnect, Frame, Granted, Hello, Message, NodeId, PROTOCOL_VERSION, Refused,
+    Disconnect, Frame, Granted, Hello, Message, NodeId, Notice, PROTOCOL_VERSION, Refused,
     RegistrationResponse, RequestHead, RequestId, Reset, ResetCode, ResponseHead, Scheme, StreamId,
     TunnelId, VisitorFacts,
 };
@@ -100,7 +100,10 @@ impl House {
         let (ours, theirs) = pair();
         let peer: SocketAddr = peer.parse().expect("an address with a port");
         self.uplink.accept(theirs, peer)?;
-        Ok(Agent { pipe: ours })
+        Ok(Agent {
+            pipe: ours,
+            notices: Vec::new(),
+        })
     }
 
     pub(crate) fn connect(&self) -> Agent {
@@ -206,6 +209,8 @@ impl House {
 /// One end of a link, spoken by hand.
 pub(crate) struct Agent {
     pub(crate) pipe: Pipe,
+    /// What its owner was told while it heard something else.
+    pub(crate) notices: Vec<Notice>,
 }
 
 impl Agent {
@@ -238,12 +243,13 @@ impl Agent {
         Some(Frame::decode(bytes).expect("the uplink sends frames"))
     }
 
-    /// The next frame but for pings, decoded, with its stream.
+    /// The next frame but for pings and notices, decoded, with its stream.
     pub(crate) async fn hear_message(&mut self) -> (StreamId, Message) {
         loop {
             let frame = self.hear().await.expect("the link is up");
             match Message::decode(&frame).expect("the uplink sends messages") {
                 Message::Ping(_) => {}
+                Message::Notice(notice) => self.notices.push(notice),
                 message => return (frame.stream, message),
             }
         }

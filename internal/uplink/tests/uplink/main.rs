@@ -1,6 +1,7 @@
 //! The uplink between an agent on an in-memory pipe and an edge that is only an
 //! inbox: what it grants, refuses, carries, holds back and ends.
 
+mod admission;
 mod caps;
 mod house;
 mod leaving;

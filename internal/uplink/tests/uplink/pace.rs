@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use adit_uplink::{Config, Rate};
-use bus::{ExchangeId, Route};
+use bus::{Content, ExchangeId, Route};
 use identity::SecretKey;
-use messages::{DisconnectCode, Frame, Message, StreamId, TunnelId};
+use messages::{DisconnectCode, Frame, Message, NoticeCode, StreamId, Tag, TunnelId};
 use tokio::time::Instant;
 
 use crate::house::{Agent, DOMAIN, House, body, request, settle};
@@ -85,6 +85,95 @@ async fn a_flood_gets_no_credit_for_as_long_as_it_takes_while_pings_and_bodies_p
         "192 messages at 100 a second, not {waited} ms"
     );
     assert!(house.uplink.stats().throttled > 0);
+    let [notice] = &agent.notices[..] else {
+        panic!("its owner is told once, not {:?}", agent.notices);
+    };
+    assert_eq!(notice.code, NoticeCode::LinkRate);
+    assert!(
+        notice.message.contains("100 messages a second"),
+        "{notice:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn visitors_who_send_too_much_get_no_more_of_the_agents_credit_until_it_is_paid_for() {
+    let (mut house, mut agent, open) = limited().await;
+    let began = Instant::now();
+    // The opening was the first message.
+    for _ in 0..15 + 192 {
+        open.say(&house, body(open.stream, false));
+    }
+    for _ in 0..15 + 192 {
+        agent.hear_message().await;
+    }
+    agent.say(Frame::window(open.stream, 400)).await;
+    agent.say(Frame::window(open.stream, 600)).await;
+    // What is no credit passes.
+    agent.say(body(open.stream, false)).await;
+    let content = house.told().await.content;
+    assert!(matches!(&content, Content::ToVisitor(frame) if frame.tag() == Some(Tag::Body)));
+    assert!(began.elapsed() < Duration::from_millis(10));
+
+    let content = house.told().await.content;
+    assert_eq!(
+        content,
+        Content::ToVisitor(Frame::window(open.stream, 1_000))
+    );
+    let waited = began.elapsed().as_millis();
+    assert!((1_900..2_200).contains(&waited), "not {waited} ms");
+    assert_eq!(agent.notices.len(), 1);
+
+    agent.say(Frame::window(open.stream, 1)).await;
+    let content = house.told().await.content;
+    assert_eq!(content, Content::ToVisitor(Frame::window(open.stream, 1)));
+    assert!(began.elapsed().as_millis() < waited + 10, "it passes again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credit_that_is_kept_back_does_not_outlive_its_link() {
+    let (house, mut agent, open) = limited().await;
+    for _ in 0..10_000 {
+        open.say(&house, body(open.stream, false));
+    }
+    agent.say(Frame::window(open.stream, 400)).await;
+    settle().await;
+    drop(agent);
+    let began = Instant::now();
+    assert_eq!(house.uplink.drain(began + Duration::from_secs(30)).await, 0);
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rates_are_told_with_the_grant_and_a_notice_comes_once_in_ten_seconds() {
+    let config = Config {
+        messages_per_second: Rate::new(100, 16),
+        kib_per_second: Rate::new(4_096, 8_192),
+        ..Config::new(DOMAIN)
+    };
+    let mut house = House::with(config);
+    let key = SecretKey::generate();
+    let mut agent = house.connect();
+    let granted = agent.register(&key, [1; 16]).await.unwrap();
+    let limits = &granted.limits;
+    assert_eq!(
+        (limits.messages_per_second, limits.kib_per_second),
+        (Some(100), Some(4_096))
+    );
+    let tunnel = key.public().tunnel_id(None);
+    let route = house.route(&key, granted.generation);
+    let exchange = house.open(tunnel, route, request(false));
+    let stream = agent.hear_request().await;
+    house.told_accepted(exchange).await;
+    for second in 0..25 {
+        for _ in 0..200 {
+            agent.say(body(stream, false)).await;
+        }
+        agent.say(Frame::ping(*b"are you?")).await;
+        while !matches!(agent.hear_message().await.1, Message::Pong(_)) {}
+        assert_eq!(agent.notices.len(), 1 + second / 10, "after {second} s");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        house.told_by_now();
+    }
 }
 
 #[tokio::test(start_paused = true)]
