@@ -213,8 +213,8 @@ impl ReceiveWindow {
     /// True when the peer needs no grant for a body of which `to_come` bytes are not consumed yet. A peer that sends it in
     /// tiny frames uses up more credit than that: ask again with every piece that is consumed.
     pub const fn suffices(&self, to_come: u64) -> bool {
-        let granted = self.outstanding as u64 + self.held as u64;
-        granted >= to_come.saturating_add(to_come / 32).saturating_add(ROOM)
+        let granted = self.outstanding.saturating_add(self.held) as u64;
+        granted >= to_come.saturating_add(to_come >> 5).saturating_add(ROOM)
     }
 
     /// As [`ReceiveWindow::consumed`], but grants nothing for now and lets the window as it is: the rest is covered.
