@@ -9,6 +9,9 @@
 
 mod claims;
 mod delivery;
+mod owners;
+mod pins;
+mod policies;
 mod routes;
 mod stage;
 mod values;
@@ -140,6 +143,31 @@ pub const CHECKS: &[Check] = checks! {
         a_shared_session_meets_an_exclusive_one,
         a_newer_exclusive_session_replaces_the_pool,
         an_implausible_generation_holds_no_name_for_ever,
+    }
+    owners {
+        a_name_is_its_owners_while_a_link_of_it_lives,
+        a_name_is_free_when_its_owner_has_left,
+        a_name_is_free_when_its_owners_node_is_dead,
+        an_owner_that_comes_back_is_not_replaced_by_another,
+        a_session_of_one_owner_is_nothing_to_another,
+        an_owner_takes_over_from_itself,
+    }
+    policies {
+        a_route_names_its_policy_and_its_text_is_found,
+        a_tunnel_without_rules_needs_no_text,
+        links_of_one_name_may_have_different_policies,
+        a_newer_session_brings_its_policy,
+        a_policy_stays_while_any_link_names_it,
+        a_policy_that_does_not_fit_its_text_is_refused,
+    }
+    pins {
+        a_pin_is_known_everywhere,
+        a_name_that_never_rotated_needs_no_pin,
+        names_are_pinned_apart,
+        a_pin_outlives_its_node,
+        of_two_that_rotate_at_once_one_is_pinned,
+        sequences_are_compared_as_numbers,
+        a_node_that_left_pins_nothing,
     }
     values {
         a_value_is_taken_once_by_any_node,

@@ -20,6 +20,11 @@ impl Documents {
         found.map(|(_, document)| document.clone())
     }
 
+    /// How many bytes the texts have.
+    pub(crate) fn len(&self) -> usize {
+        self.all().iter().map(|(_, document)| document.len()).sum()
+    }
+
     fn all(&self) -> &[(PolicyId, Bytes)] {
         self.0.as_deref().unwrap_or_default()
     }
@@ -53,6 +58,7 @@ mod tests {
         .into_iter()
         .collect();
         assert_eq!(documents.all().len(), 1);
+        assert_eq!(documents.len(), text.len());
         assert_eq!(documents.get(policy), Some(text));
         assert_eq!(documents.get(PolicyId([2; 32])), None);
         assert_eq!(Documents::default().get(PolicyId::NONE), Some(Bytes::new()));

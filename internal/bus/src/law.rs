@@ -10,7 +10,7 @@ mod record;
 
 pub(crate) use clock::{Clock, Now};
 pub(crate) use ledger::Ledger;
-pub(crate) use pins::{Pin, Pins};
+pub(crate) use pins::{MAX_PINS, Pin, Pins};
 pub(crate) use record::{
     Announcer, Holder, LATE_PERIOD, MAX_AHEAD_MICROS, MAX_KNOWN, MAX_TAKEOVERS, MAX_WITHDRAWN,
     TAKEOVER_PERIOD,

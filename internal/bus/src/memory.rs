@@ -4,12 +4,17 @@
 //! sender's own. The directory is one mutex behind methods (`ledger`), never held across an await nor while an inbox
 //! is called; what requests read (`local` and `lookup`) are copies that the ledger's changes are published to (a table),
 //! so a request never meets that mutex.
+//!
+//! Nothing survives the process, but for pins where a fleet is given a file for them ([`Fleet::with_snapshot`]).
 
 mod member;
+mod pins;
+mod snapshot;
 mod values;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,9 +22,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use messages::{NodeId, TunnelId};
 
 use self::member::Member;
+use self::pins::Pins;
+pub use self::snapshot::SnapshotError;
 use self::values::Values;
 use crate::documents::Documents;
-use crate::law::{Announcer, Clock, Holder, Ledger, Pins};
+use crate::law::{Announcer, Clock, Holder, Ledger};
 use crate::table::{self, RouteTable};
 use crate::{AnnounceError, Announced, Announcement, Delivery, Inbox, LinkId, Node, Unavailable};
 
@@ -36,13 +43,26 @@ impl Fleet {
         reason = "two fleets are never interchangeable, so none should come from a default"
     )]
     pub fn new() -> Self {
+        Self::with_pins(Pins::in_memory())
+    }
+
+    /// A fleet without nodes whose pins outlive it in a file; where that is missing it is made. A file belongs to one
+    /// fleet at a time. Reads and writes it at once: for the start.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub fn with_snapshot(path: &Path) -> Result<Self, SnapshotError> {
+        Pins::in_file(path).map(Self::with_pins)
+    }
+
+    fn with_pins(pins: Pins) -> Self {
         Self {
             shared: Arc::new(Shared {
                 seats: ArcSwap::default(),
                 routes: RouteTable::default(),
                 ledger: Mutex::default(),
                 values: Mutex::default(),
-                pins: Mutex::default(),
+                pins: Arc::new(pins),
                 clock: Clock::start(),
             }),
         }
@@ -82,7 +102,7 @@ struct Shared {
     routes: RouteTable,
     ledger: Mutex<Ledger>,
     values: Mutex<Values>,
-    pins: Mutex<Pins>,
+    pins: Arc<Pins>,
     clock: Clock,
 }
 
@@ -245,10 +265,6 @@ impl Shared {
     // would be worse than whatever did.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pins(&self) -> MutexGuard<'_, Pins> {
-        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn values(&self) -> MutexGuard<'_, Values> {

@@ -1,9 +1,11 @@
 //! From a URL to a place in a fleet: the one spot that knows the names of the backends.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use messages::NodeId;
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use crate::{Bus, Directory, Inbox, memory, redis};
@@ -32,7 +34,8 @@ impl fmt::Debug for Node {
 
 /// Joins the fleet that `url` names as `node`, with everything for it going to `inbox`.
 ///
-/// `memory` is a fleet of one: whoever wants several nodes in one process asks [`memory::Fleet`]. The schemes of Redis
+/// `memory` is a fleet of one: whoever wants several nodes in one process asks [`memory::Fleet`]. Its pins outlive it
+/// with `memory:?snapshot=FILE` ([`memory::Fleet::with_snapshot`]). The schemes of Redis
 /// are those of [`mod@redis`]; the node joins also while Redis cannot be reached.
 ///
 /// # Errors
@@ -40,14 +43,34 @@ impl fmt::Debug for Node {
 pub async fn connect(url: &str, node: NodeId, inbox: Arc<dyn Inbox>) -> Result<Node, ConnectError> {
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
-        "memory" if rest.trim_matches('/').is_empty() => Ok(memory::Fleet::new().join(node, inbox)),
-        "memory" => Err(ConnectError::Malformed("nothing may follow \"memory\"")),
+        "memory" => match snapshot(rest)? {
+            None => Ok(memory::Fleet::new().join(node, inbox)),
+            Some(path) => {
+                let fleet = memory::Fleet::with_snapshot(&path);
+                let fleet = fleet.map_err(|error| ConnectError::Refused(error.to_string()))?;
+                Ok(fleet.join(node, inbox))
+            }
+        },
         _ if redis::SCHEMES.contains(&scheme) => {
             let joined = redis::join(url, redis::Timing::default(), node, inbox).await?;
             Ok(joined.node)
         }
         _ if is_scheme(scheme) => Err(ConnectError::UnknownScheme(scheme.to_owned())),
         _ => Err(ConnectError::Malformed("it does not begin with a scheme")),
+    }
+}
+
+/// What follows `memory:`: nothing, or the file of its pins.
+fn snapshot(rest: &str) -> Result<Option<PathBuf>, ConnectError> {
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = options.strip_prefix("snapshot=").unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8().unwrap_or_default();
+    match (place.trim_matches('/'), options, &*path) {
+        ("", "", _) => Ok(None),
+        ("", _, path) if !path.is_empty() => Ok(Some(PathBuf::from(path))),
+        _ => Err(ConnectError::Malformed(
+            "only \"?snapshot=FILE\" may follow \"memory:\"",
+        )),
     }
 }
 
@@ -97,6 +120,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_pins_of_memory_outlive_it_in_a_file() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let path = directory.path().join("pins of + %");
+        let path = path.to_str().expect("it is plain text");
+        let url = format!("memory:?snapshot={}", path.replace('%', "%25"));
+        let node = try_url(&url).await.expect("there is room");
+        let pinned = node.directory.pin([1; 32], 2, [2; 32]).await;
+        assert_eq!(pinned, Ok(()));
+        drop(node);
+        assert!(std::fs::exists(path).expect("it can be asked"));
+        let node = try_url(&url).await.expect("it is undamaged");
+        let older = node.directory.pin([1; 32], 1, [1; 32]).await;
+        assert_eq!(older, Err(crate::PinError::Older { known: 2 }));
+
+        std::fs::write(path, "adit pins 1\n").expect("there is room");
+        let error = try_url(&url).await.unwrap_err();
+        assert!(error.to_string().contains("damaged in line 2"), "{error}");
+    }
+
+    #[tokio::test]
     async fn an_unknown_bus_is_named_without_its_password() {
         let error = try_url("nats://joe:hunter2@host").await.unwrap_err();
         assert_eq!(
@@ -108,6 +151,9 @@ mod tests {
             "hunter2@host",
             "",
             "memory://host",
+            "memory:?snapshot=",
+            "memory:?hunter2=x",
+            "memory://host?snapshot=/x",
             "//x",
             "Redis://x",
             "redis://u:hunter2@h:x",

@@ -35,6 +35,7 @@ mod notices;
 mod own;
 mod pair;
 mod pairs;
+mod pins;
 mod publisher;
 mod pulse;
 mod scripts;

@@ -49,6 +49,13 @@ async fn memory_keeps_every_rule() {
     conformance::run(&Memory(Fleet::new())).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn memory_with_a_snapshot_keeps_every_rule() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let fleet = Fleet::with_snapshot(&directory.path().join("pins"));
+    conformance::run(&Memory(fleet.expect("there is room"))).await;
+}
+
 /// Nodes on one real server, whose time is real.
 struct Redis {
     name: &'static str,

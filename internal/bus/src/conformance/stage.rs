@@ -244,7 +244,8 @@ fn held_links(routes: &[Route]) -> Vec<(NodeId, LinkId)> {
     links
 }
 
-/// An announcement said in words; version 1, and no generation yet, unless it says so.
+/// An announcement said in words; version 1, no generation yet, no rules, and the tunnel's name as its owner, unless it
+/// says so.
 #[derive(Debug, Clone)]
 pub(super) struct Claim(Announcement);
 
@@ -278,6 +279,18 @@ impl Claim {
         })
     }
 
+    pub(super) fn of(self, owner: [u8; 32]) -> Self {
+        Self(Announcement { owner, ..self.0 })
+    }
+
+    pub(super) fn ruled_by(self, policy: PolicyId, document: impl Into<Bytes>) -> Self {
+        Self(Announcement {
+            policy,
+            document: document.into(),
+            ..self.0
+        })
+    }
+
     pub(super) fn version(self, version: u64) -> Self {
         Self(Announcement { version, ..self.0 })
     }
@@ -289,6 +302,11 @@ pub(super) fn a_node_id() -> NodeId {
 
 pub(super) fn a_tunnel() -> TunnelId {
     TunnelId(random())
+}
+
+/// An owner, or whatever else is a hash.
+pub(super) fn a_hash() -> [u8; 32] {
+    random()
 }
 
 pub(super) fn a_session() -> SessionId {

@@ -1,6 +1,6 @@
 //! How far the chain of rotations of each name has come: the law of pinning, without a clock and without a disk.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::PinError;
 
@@ -18,38 +18,76 @@ pub(crate) struct Pin {
 impl Pin {
     /// Whether a chain with this end may follow `known`.
     pub(crate) fn follows(&self, known: &Self) -> Result<(), PinError> {
-        let known_sequence = known.sequence;
-        if self.sequence < known_sequence {
+        if self.sequence < known.sequence {
             return Err(PinError::Older {
-                known: known_sequence,
+                known: known.sequence,
             });
         }
-        if self.sequence == known_sequence && self.tip != known.tip {
+        if self.sequence == known.sequence && self.tip != known.tip {
             return Err(PinError::Forked);
         }
         Ok(())
     }
 }
 
-#[derive(Debug, Default)]
+/// All pins, in the order of their names.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pins {
-    by_name: HashMap<[u8; 32], Pin>,
+    by_name: BTreeMap<[u8; 32], Pin>,
 }
 
 impl Pins {
-    /// Decides, and remembers what is further than before.
-    pub(crate) fn pin(&mut self, name: [u8; 32], pin: Pin) -> Result<(), PinError> {
-        if let Some(known) = self.by_name.get_mut(&name) {
-            pin.follows(known)?;
-            *known = pin;
-            return Ok(());
+    /// Decides, and says whether there is anything to remember.
+    pub(crate) fn is_news(&self, name: [u8; 32], pin: Pin) -> Result<bool, PinError> {
+        match self.by_name.get(&name) {
+            Some(known) => pin.follows(known).map(|()| pin != *known),
+            None if pin.sequence == 0 => Ok(false),
+            None if self.by_name.len() >= MAX_PINS => Err(PinError::Unavailable),
+            None => Ok(true),
         }
-        if pin.sequence > 0 {
-            if self.by_name.len() >= MAX_PINS {
-                return Err(PinError::Unavailable);
-            }
-            self.by_name.insert(name, pin);
+    }
+
+    /// Remembers what [`is_news`](Self::is_news), and returns what was known before.
+    pub(crate) fn remember(&mut self, name: [u8; 32], pin: Pin) -> Option<Pin> {
+        self.by_name.insert(name, pin)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ([u8; 32], Pin)> {
+        self.by_name.iter().map(|(name, pin)| (*name, *pin))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_it_is_full_what_is_known_still_counts() {
+        let name = |n: usize| {
+            let mut name = [0; 32];
+            name[..8].copy_from_slice(&n.to_be_bytes());
+            name
+        };
+        let pin = |sequence| Pin {
+            sequence,
+            tip: [1; 32],
+        };
+        let mut pins = Pins::default();
+        for n in 0..MAX_PINS {
+            assert_eq!(pins.is_news(name(n), pin(1)), Ok(true));
+            pins.remember(name(n), pin(1));
         }
-        Ok(())
+        let new = name(MAX_PINS);
+        assert_eq!(pins.is_news(new, pin(1)), Err(PinError::Unavailable));
+        assert_eq!(pins.is_news(new, pin(0)), Ok(false));
+        assert_eq!(pins.is_news(name(7), pin(2)), Ok(true));
+        assert_eq!(
+            pins.is_news(name(7), pin(0)),
+            Err(PinError::Older { known: 1 })
+        );
     }
 }

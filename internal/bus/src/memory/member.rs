@@ -110,7 +110,7 @@ impl Directory for Member {
         Box::pin(async move {
             let seated = self.shared.seated(&self.seat);
             seated.map_err(|Unavailable| PinError::Unavailable)?;
-            self.shared.pins().pin(name, Pin { sequence, tip })
+            self.shared.pins.pin(name, Pin { sequence, tip }).await
         })
     }
 

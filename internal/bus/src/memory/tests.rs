@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::{Content, Envelope, ExchangeId, Health, Mode, SendError};
+use crate::{Content, Envelope, ExchangeId, Health, Mode, PinError, SendError};
 
 /// Counts, and owns the node it serves, as a server's inbox does.
 #[derive(Default)]
@@ -119,6 +119,66 @@ async fn nothing_happens_before_a_future_is_polled() {
     assert_eq!(node.directory.local(TunnelId([0; 32])), None);
     drop(node.bus.close());
     assert_eq!(node.bus.health(), Health::Up);
+}
+
+fn pin(node: &Node, sequence: u64, tip: u8) -> BoxFuture<'_, Result<(), PinError>> {
+    node.directory.pin([1; 32], sequence, [tip; 32])
+}
+
+#[tokio::test]
+async fn a_pin_is_on_disk_before_it_counts() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let path = directory.path().join("pins");
+    let fleet = Fleet::with_snapshot(&path).expect("there is room");
+    let (node, _inbox) = join(&fleet, 1);
+    assert_eq!(pin(&node, 0, 0).await, Ok(()));
+    assert_eq!(pin(&node, 1, 1).await, Ok(()));
+    let written = std::fs::read_to_string(&path).expect("it is there");
+
+    // Where the file cannot be replaced, nothing changes.
+    std::fs::remove_file(&path).expect("it is there");
+    std::fs::create_dir(&path).expect("there is room");
+    assert_eq!(pin(&node, 2, 2).await, Err(PinError::Unavailable));
+    assert_eq!(
+        pin(&node, 1, 1).await,
+        Ok(()),
+        "what is known needs no disk"
+    );
+    assert_eq!(pin(&node, 0, 0).await, Err(PinError::Older { known: 1 }));
+    let left = std::fs::read_dir(directory.path()).expect("it is there");
+    assert_eq!(left.count(), 1, "no temporary file stays");
+
+    std::fs::remove_dir(&path).expect("it is there");
+    std::fs::write(&path, &written).expect("there is room");
+    assert_eq!(pin(&node, 2, 2).await, Ok(()));
+    let again = Fleet::with_snapshot(&path).expect("it is undamaged");
+    let (again, _inbox) = join(&again, 1);
+    assert_eq!(pin(&again, 1, 1).await, Err(PinError::Older { known: 2 }));
+    assert_eq!(pin(&again, 2, 2).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_pin_that_nobody_waits_for_is_wholly_there_or_not_at_all() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let path = directory.path().join("pins");
+    let fleet = Fleet::with_snapshot(&path).expect("there is room");
+    let (node, _inbox) = join(&fleet, 1);
+    for sequence in 1..20 {
+        let _polled_once = futures_util::poll!(pin(&node, sequence, 1));
+    }
+    assert_eq!(pin(&node, 20, 1).await, Ok(()));
+    let again = Fleet::with_snapshot(&path).expect("it is undamaged");
+    let (again, _inbox) = join(&again, 1);
+    assert_eq!(pin(&again, 19, 1).await, Err(PinError::Older { known: 20 }));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_noticed_at_the_start() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let missing = directory.path().join("none").join("pins");
+    let error = Fleet::with_snapshot(&missing).expect_err("there is no such directory");
+    assert!(matches!(error, SnapshotError::Io { .. }), "{error}");
+    assert!(error.to_string().contains("none/pins"), "{error}");
 }
 
 /// Sessions fight for one tunnel from several threads while others read: whatever the interleaving, readers only ever

@@ -119,7 +119,7 @@ impl Shared {
     }
 
     /// Runs calls of a loaded script, and of its text where the server has forgotten it.
-    async fn run_scripts(
+    pub(super) async fn run_scripts(
         &self,
         session: &Session,
         source: &str,

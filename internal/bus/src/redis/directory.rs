@@ -62,6 +62,7 @@ impl Shared {
             Verdict::Replaced { by } => Err(AnnounceError::Replaced { by }),
             Verdict::Contended => Err(AnnounceError::Contended),
             Verdict::ModeConflict { .. } => Err(AnnounceError::ModeConflict),
+            Verdict::Taken { .. } => Err(AnnounceError::Taken),
             Verdict::Withdrawn => Err(AnnounceError::Withdrawn),
             Verdict::Who(_) => Err(AnnounceError::Unavailable),
         }

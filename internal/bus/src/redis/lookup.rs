@@ -1,9 +1,11 @@
 //! Finding the routes of a tunnel: from the cache or by one question, without nodes that are gone, with the own links.
+//! The texts of policies are asked for only where they are not known yet: a policy's id says what it is.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use messages::{NodeId, PolicyId, TunnelId};
 use redis::Value;
@@ -15,7 +17,15 @@ use super::names;
 use super::scripts::{self, text};
 use super::session::Session;
 use super::shared::Shared;
-use crate::{Mode, Route, Routes, Unavailable};
+use crate::documents::Documents;
+use crate::{MAX_DOCUMENT, Route, Routes, Unavailable};
+
+/// How often the routes are asked for where the text of a policy was gone by the time it was asked for.
+const MAX_ROUNDS: usize = 3;
+
+/// Of how many different policies of one tunnel the texts are fetched, those of the newest links. Routes with others are
+/// left out: only the first route's policy counts.
+const MAX_POLICIES: usize = 16;
 
 impl Shared {
     pub(super) async fn lookup(self: &Arc<Self>, tunnel: TunnelId) -> Result<Routes, Unavailable> {
@@ -28,8 +38,8 @@ impl Shared {
             async move {
                 let answer = shared.others(&session, tunnel).await;
                 let answer = shared.answered(answer);
-                shared.cache.settle(tunnel, question, &answer);
-                answer
+                shared.cache.settle(tunnel, question, answer.as_ref());
+                answer.map(|(routes, _)| routes)
             }
             .boxed()
         });
@@ -45,8 +55,56 @@ impl Shared {
         Ok(routes)
     }
 
-    /// The routes on other nodes that live, as Redis has them.
-    async fn others(&self, session: &Session, tunnel: TunnelId) -> Result<Routes, StoreError> {
+    /// The routes on other nodes that live, as Redis has them, and the texts of their policies.
+    async fn others(
+        &self,
+        session: &Session,
+        tunnel: TunnelId,
+    ) -> Result<(Routes, Documents), StoreError> {
+        let mut round = 1;
+        loop {
+            let mut routes = self.living(session, tunnel).await?;
+            let documents = self.documents(session, tunnel, &routes).await?;
+            // A text that is not there has no link any more: the routes are others by now.
+            if has_all(&documents, &routes) || round == MAX_ROUNDS {
+                routes.retain(|route| documents.get(route.policy).is_some());
+                return Ok((routes.into(), documents));
+            }
+            round += 1;
+        }
+    }
+
+    /// The texts of the policies that the first routes name, by one question at most.
+    async fn documents(
+        &self,
+        session: &Session,
+        tunnel: TunnelId,
+        routes: &[Route],
+    ) -> Result<Documents, StoreError> {
+        let mut known = Vec::new();
+        let mut missing = Vec::new();
+        for policy in policies_of(routes) {
+            match self.cache.document(tunnel, policy) {
+                Some(document) => known.push((policy, document)),
+                None => missing.push(policy),
+            }
+        }
+        if !missing.is_empty() {
+            let key = self.names.policies(tunnel);
+            let mut question = redis::cmd("HMGET");
+            question.arg(&key);
+            for policy in &missing {
+                question.arg(scripts::policy_word(*policy));
+            }
+            let answer = session.run(&key, question).await?;
+            let texts = answer.into_sequence().unwrap_or_default();
+            let found = missing.into_iter().zip(texts.into_iter().map(document_of));
+            known.extend(found.filter_map(|(policy, text)| Some((policy, text?))));
+        }
+        Ok(known.into_iter().collect())
+    }
+
+    async fn living(&self, session: &Session, tunnel: TunnelId) -> Result<Vec<Route>, StoreError> {
         let key = self.names.links(tunnel);
         let mut question = redis::cmd("HGETALL");
         question.arg(&key);
@@ -65,7 +123,7 @@ impl Shared {
             None => false,
         });
         sort(&mut routes);
-        Ok(routes.into())
+        Ok(routes)
     }
 
     /// Adds this node's own links, and leaves out nodes that were found to be gone.
@@ -87,17 +145,44 @@ fn routes_of(answer: Value) -> Vec<Route> {
     let links = answer.into_map_iter().into_iter().flatten();
     let routes = links.filter_map(|(field, held)| {
         let (node, link) = names::parse_field(text(&field)?)?;
-        let (generation, mode): (u64, Mode) = scripts::parse_held(text(&held)?)?;
+        let (generation, mode, policy) = scripts::parse_held(text(&held)?)?;
         Some(Route {
             node,
             link,
             generation,
             draining: false,
             mode,
-            policy: PolicyId::NONE,
+            policy,
         })
     });
     routes.collect()
+}
+
+/// The different policies of the routes, in their order, as many as are looked at.
+fn policies_of(routes: &[Route]) -> Vec<PolicyId> {
+    let mut policies = Vec::new();
+    for route in routes {
+        if !route.policy.is_none() && !policies.contains(&route.policy) {
+            policies.push(route.policy);
+        }
+        if policies.len() == MAX_POLICIES {
+            break;
+        }
+    }
+    policies
+}
+
+/// Whether every policy that was asked for has its text.
+fn has_all(documents: &Documents, routes: &[Route]) -> bool {
+    let mut policies = policies_of(routes).into_iter();
+    policies.all(|policy| documents.get(policy).is_some())
+}
+
+fn document_of(answer: Value) -> Option<Bytes> {
+    match answer {
+        Value::BulkString(text) if text.len() <= MAX_DOCUMENT => Some(text.into()),
+        _ => None,
+    }
 }
 
 /// The order a directory returns routes in.

@@ -11,6 +11,7 @@ use messages::{NodeId, PolicyId, TunnelId};
 use super::own::Withdrawal;
 use super::shared::Shared;
 use super::supervisor;
+use crate::law::Pin;
 use crate::{
     AnnounceError, Announced, Announcement, Bus, Delivery, Directory, Envelope, Health, LinkId,
     PinError, PutError, Routes, SendError, Unavailable,
@@ -126,20 +127,20 @@ impl Directory for Member {
         if policy.is_none() {
             return Some(Bytes::new());
         }
-        self.shared.own.document(tunnel, policy)
+        let own = self.shared.own.document(tunnel, policy);
+        own.or_else(|| self.shared.cache.document(tunnel, policy))
     }
 
     fn pin(
         &self,
-        _name: [u8; 32],
+        name: [u8; 32],
         sequence: u64,
-        _tip: [u8; 32],
+        tip: [u8; 32],
     ) -> BoxFuture<'_, Result<(), PinError>> {
         Box::pin(async move {
-            match sequence {
-                0 => Ok(()),
-                _ => Err(PinError::Unavailable),
-            }
+            let shared = Arc::clone(&self.shared);
+            let operation = async move { shared.pin(name, Pin { sequence, tip }).await };
+            self.wholly(operation, Err(PinError::Unavailable)).await
         })
     }
 

@@ -1,6 +1,6 @@
 //! The names of everything in Redis: keys, and one channel a node. `docs/bus.md` lists them for operators.
 //!
-//! What belongs together carries the same tag in braces, so that it lies in one slot of a cluster: a tunnel's two keys,
+//! What belongs together carries the same tag in braces, so that it lies in one slot of a cluster: a tunnel's three keys,
 //! and a node's lease with its channel.
 
 use messages::{NodeId, TunnelId};
@@ -43,6 +43,16 @@ impl Names {
     /// A hash: what outlives a tunnel's links (marks, sessions, withdrawals, takeovers).
     pub(super) fn past(&self, tunnel: TunnelId) -> String {
         format!("{}:{{t:{}}}:past", self.prefix, tunnel.label())
+    }
+
+    /// A hash: the texts of the policies that a tunnel's links name.
+    pub(super) fn policies(&self, tunnel: TunnelId) -> String {
+        format!("{}:{{t:{}}}:policies", self.prefix, tunnel.label())
+    }
+
+    /// A string without an end: how far a name's chain of rotations has come.
+    pub(super) fn pin(&self, name: [u8; 32]) -> String {
+        format!("{}:pin:{}", self.prefix, TunnelId(name).label())
     }
 
     /// A one-shot value.
@@ -109,6 +119,7 @@ mod tests {
         let names = Names::new("adit");
         let tunnel = TunnelId([3; 32]);
         assert_eq!(slot(&names.links(tunnel)), slot(&names.past(tunnel)));
+        assert_eq!(slot(&names.links(tunnel)), slot(&names.policies(tunnel)));
         let node = NodeId([4; 16]);
         assert_eq!(slot(&names.lease(node)), slot(&names.channel(node)));
     }

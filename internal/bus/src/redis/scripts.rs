@@ -1,19 +1,20 @@
-//! The two scripts that decide in Redis, and how their questions and answers are written.
+//! The scripts that decide in Redis, and how their questions and answers are written.
 //!
-//! Each touches one tunnel's two keys, in one slot. They keep the law of `law/record.rs`: the conformance suite runs
-//! over both, so neither can drift from the other unseen.
+//! Two touch one tunnel's keys, in one slot, and keep the law of `law/record.rs`; one touches a name's pin and keeps that
+//! of `law/pins.rs`. The conformance suite runs over both sides, so neither can drift from the other unseen.
 
-use messages::NodeId;
+use messages::{NodeId, PolicyId, TunnelId};
 use redis::{Cmd, Value};
 
 use super::error::StoreError;
 use super::names::{self, Names};
 use super::timing::Timing;
-use crate::law;
+use crate::law::{self, Pin};
 use crate::{Announcement, LinkId, Mode};
 
 pub(super) const ANNOUNCE: &str = include_str!("scripts/announce.lua");
 pub(super) const WITHDRAW: &str = include_str!("scripts/withdraw.lua");
+pub(super) const PIN: &str = include_str!("scripts/pin.lua");
 
 /// How long a record is kept after the last operation on it. What is served longer is announced again in time.
 pub(super) const KEPT_MS: u128 = 24 * 3600 * 1000;
@@ -23,6 +24,7 @@ pub(super) const KEPT_MS: u128 = 24 * 3600 * 1000;
 pub(super) struct Loaded {
     pub(super) announce: String,
     pub(super) withdraw: String,
+    pub(super) pin: String,
 }
 
 /// What was decided about a claim.
@@ -38,6 +40,10 @@ pub(super) enum Verdict {
     Contended,
     /// An exclusive session holds the tunnel; the generation is one that is above this claim's.
     ModeConflict {
+        by: u64,
+    },
+    /// A live link of another owner holds the tunnel; the generation as above.
+    Taken {
         by: u64,
     },
     Withdrawn,
@@ -57,18 +63,20 @@ pub(super) fn held(announcement: &Announcement, generation: u64) -> String {
     let Announcement {
         session,
         mode,
+        policy,
         version,
         ..
     } = announcement;
     format!(
-        "{generation} {} {:032x} {version:020}",
+        "{generation} {} {:032x} {} {version:020}",
         letter(*mode),
         u128::from_be_bytes(*session),
+        policy_word(*policy),
     )
 }
 
-/// Reads generation and mode of a [`held`] link.
-pub(super) fn parse_held(text: &str) -> Option<(u64, Mode)> {
+/// Reads generation, mode and policy of a [`held`] link.
+pub(super) fn parse_held(text: &str) -> Option<(u64, Mode, PolicyId)> {
     let mut words = text.split(' ');
     let generation = words.next()?.parse().ok()?;
     let mode = match words.next()? {
@@ -76,7 +84,19 @@ pub(super) fn parse_held(text: &str) -> Option<(u64, Mode)> {
         "s" => Mode::Shared,
         _ => return None,
     };
-    Some((generation, mode))
+    let policy = match words.nth(1)? {
+        "-" => PolicyId::NONE,
+        word => PolicyId(TunnelId::from_label(word).ok()?.0),
+    };
+    Some((generation, mode, policy))
+}
+
+/// How a policy is written: as its bytes' base32, which a tunnel's label happens to be.
+pub(super) fn policy_word(policy: PolicyId) -> String {
+    match policy {
+        PolicyId::NONE => "-".to_owned(),
+        PolicyId(bytes) => TunnelId(bytes).label(),
+    }
 }
 
 /// The arguments after script and number of keys; `lives` says of other nodes whether they live.
@@ -90,9 +110,10 @@ pub(super) fn announce(
 ) {
     let announced = &claim.announcement;
     script
-        .arg(2)
+        .arg(3)
         .arg(names.links(announced.tunnel))
         .arg(names.past(announced.tunnel))
+        .arg(names.policies(announced.tunnel))
         .arg(node.to_string())
         .arg(announced.link.0)
         .arg(format!("{:032x}", u128::from_be_bytes(announced.session)))
@@ -105,7 +126,10 @@ pub(super) fn announce(
         .arg(law::MAX_AHEAD_MICROS)
         .arg(law::MAX_TAKEOVERS)
         .arg(law::MAX_KNOWN)
-        .arg(KEPT_MS.to_string());
+        .arg(KEPT_MS.to_string())
+        .arg(&announced.owner[..])
+        .arg(policy_word(announced.policy))
+        .arg(&announced.document[..]);
     for (node, alive) in lives {
         script.arg(format!("{}{node}", if *alive { '+' } else { '-' }));
     }
@@ -116,17 +140,41 @@ pub(super) fn withdraw(
     script: &mut Cmd,
     names: &Names,
     node: NodeId,
-    (tunnel, link, version): (messages::TunnelId, LinkId, u64),
+    (tunnel, link, version): (TunnelId, LinkId, u64),
 ) {
     script
-        .arg(2)
+        .arg(3)
         .arg(names.links(tunnel))
         .arg(names.past(tunnel))
+        .arg(names.policies(tunnel))
         .arg(names::field(node, link))
         .arg(format!("{version:020}"))
         .arg(law::LATE_PERIOD.as_micros().to_string())
         .arg(law::MAX_WITHDRAWN)
         .arg(KEPT_MS.to_string());
+}
+
+/// The arguments after script and number of keys.
+pub(super) fn pin(script: &mut Cmd, key: &str, pin: Pin) {
+    script
+        .arg(1)
+        .arg(key)
+        .arg(format!("{:020}", pin.sequence))
+        .arg(TunnelId(pin.tip).label());
+}
+
+/// Reads what `pin.lua` returned: `None` when the pin is stored, else the one that is.
+pub(super) fn pinned(answer: &Value) -> Result<Option<Pin>, StoreError> {
+    let words = answer.as_sequence().unwrap_or_default();
+    let words: Vec<&str> = words.iter().map_while(text).collect();
+    let read = match words[..] {
+        ["pinned"] => Some(None),
+        ["known", sequence, tip] => generation(Some(sequence))
+            .zip(TunnelId::from_label(tip).ok())
+            .map(|(sequence, TunnelId(tip))| Some(Pin { sequence, tip })),
+        _ => None,
+    };
+    read.ok_or_else(unknown)
 }
 
 /// Reads what `announce.lua` returned.
@@ -140,6 +188,7 @@ pub(super) fn verdict(answer: &Value) -> Result<Verdict, StoreError> {
         }),
         Some("replaced") => generation(words.next()).map(|by| Verdict::Replaced { by }),
         Some("mode") => generation(words.next()).map(|by| Verdict::ModeConflict { by }),
+        Some("taken") => generation(words.next()).map(|by| Verdict::Taken { by }),
         Some("contended") => Some(Verdict::Contended),
         Some("withdrawn") => Some(Verdict::Withdrawn),
         Some("who") => Some(Verdict::Who(
@@ -147,7 +196,11 @@ pub(super) fn verdict(answer: &Value) -> Result<Verdict, StoreError> {
         )),
         _ => None,
     };
-    read.ok_or_else(|| StoreError::Refused("a script gave an answer that nobody knows".to_owned()))
+    read.ok_or_else(unknown)
+}
+
+fn unknown() -> StoreError {
+    StoreError::Refused("a script gave an answer that nobody knows".to_owned())
 }
 
 fn generation(word: Option<&str>) -> Option<u64> {
@@ -177,24 +230,32 @@ mod tests {
     #[test]
     fn a_held_link_is_read_back() {
         let announcement = Announcement {
-            tunnel: messages::TunnelId([0; 32]),
+            tunnel: TunnelId([0; 32]),
             link: LinkId(1),
             session: [0xab; 16],
             generation: None,
             mode: Mode::Shared,
             version: 7,
             owner: [0; 32],
-            policy: messages::PolicyId::NONE,
+            policy: PolicyId::NONE,
             document: bytes::Bytes::new(),
         };
         let text = held(&announcement, 42);
         assert_eq!(
             text,
-            "42 s abababababababababababababababab 00000000000000000007"
+            "42 s abababababababababababababababab - 00000000000000000007"
         );
-        assert_eq!(parse_held(&text), Some((42, Mode::Shared)));
+        assert_eq!(parse_held(&text), Some((42, Mode::Shared, PolicyId::NONE)));
+        let policy = PolicyId([0xcd; 32]);
+        let ruled = Announcement {
+            policy,
+            ..announcement
+        };
+        let text = held(&ruled, 42);
+        assert_eq!(parse_held(&text), Some((42, Mode::Shared, policy)));
         assert_eq!(parse_held("x e"), None);
-        assert_eq!(parse_held("1 q 0 0"), None);
+        assert_eq!(parse_held("1 q 0 - 0"), None);
+        assert_eq!(parse_held("1 e 0 x 0"), None);
     }
 
     #[test]
@@ -206,5 +267,6 @@ mod tests {
             )]))
             .is_err()
         );
+        assert!(pinned(&Value::Nil).is_err());
     }
 }

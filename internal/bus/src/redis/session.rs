@@ -90,6 +90,7 @@ impl Session {
             scripts: Loaded {
                 announce: String::new(),
                 withdraw: String::new(),
+                pin: String::new(),
             },
             command,
             ending,
@@ -98,6 +99,7 @@ impl Session {
             session.scripts = Loaded {
                 announce: session.load(line, scripts::ANNOUNCE).await?,
                 withdraw: session.load(line, scripts::WITHDRAW).await?,
+                pin: session.load(line, scripts::PIN).await?,
             };
         }
         Ok(session)

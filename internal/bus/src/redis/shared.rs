@@ -19,6 +19,7 @@ use super::leases::Leases;
 use super::names::Names;
 use super::own::{Own, Withdrawal};
 use super::pairs::Pairs;
+use super::pins::Pins;
 use super::pulse::Pulse;
 use super::session::Session;
 use super::timing::Timing;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) door: Door,
     pub(super) pairs: Pairs,
     pub(super) own: Own,
+    pub(super) pins: Pins,
     pub(super) cache: Cache,
     pub(super) leases: Leases,
     pub(super) census: Census,
@@ -64,6 +66,7 @@ impl Shared {
             pairs: Pairs::new(names.clone(), timing.clone()),
             names,
             own: Own::new(node),
+            pins: Pins::default(),
             cache: Cache::new(&timing),
             leases: Leases::default(),
             census: Census::default(),
@@ -99,6 +102,7 @@ impl Shared {
         self.said_refused.store(false, Ordering::Relaxed);
         self.cache.forget_all();
         self.own.announce_all_again();
+        self.pins.owe_all();
         self.session.store(Some(Arc::clone(session)));
         self.pairs.open();
         tracing::debug!(session = session.id, "the bus is connected");

@@ -41,7 +41,8 @@ impl Shared {
                 *last_compared = Some(now);
                 self.compare(&session).await?;
             }
-            self.announce_pending(&session).await
+            self.announce_pending(&session).await?;
+            self.pin_owed(&session).await
         };
         match timeout(self.timing.command, upkeep).await {
             Ok(kept) => self.answered(kept),
@@ -67,6 +68,7 @@ impl Shared {
             return Ok(());
         }
         self.own.announce_all_again();
+        self.pins.owe_all();
         self.set_lease(session).await
     }
 
@@ -150,7 +152,7 @@ impl Shared {
                 self.tell_others(tunnel, generation, &losers);
                 self.supersede_own(tunnel, generation, &losers);
             }
-            Verdict::Replaced { by } | Verdict::ModeConflict { by } => {
+            Verdict::Replaced { by } | Verdict::ModeConflict { by } | Verdict::Taken { by } => {
                 self.superseded(&Notice { tunnel, link, by });
             }
             Verdict::Withdrawn => self.own.drop_withdrawn(tunnel, link),

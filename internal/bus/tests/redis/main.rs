@@ -5,6 +5,7 @@ mod fleet;
 mod hasty;
 mod load;
 mod masters;
+mod names;
 mod reach;
 mod sentinel;
 mod server;
