@@ -21,9 +21,11 @@ mod forwarded;
 mod headers;
 mod host;
 mod io;
+mod limits;
 mod listener;
 mod page;
 mod policy;
+mod proxy_protocol;
 mod relay;
 mod request;
 mod request_ids;
@@ -36,5 +38,5 @@ mod visit;
 mod ws;
 
 pub use body::{Body, BoxError};
-pub use config::{BadDomain, Config};
+pub use config::{BadDomain, Config, Granted, ProxyProtocol, Rate};
 pub use edge::{Edge, Reserved};

@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{config::Config, edge::Edge, failure::Failure};
 
+use compress::Coders;
 pub(crate) use exchange::Exchange;
 use password::Passwords;
 use stack::Stack;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     domain: Arc<str>,
     passwords: Arc<Passwords>,
     holding: Holding,
+    coders: Coders,
 }
 
 /// Why a document is not enforced.
@@ -78,6 +80,7 @@ impl Policies {
                 domain: config.domain.as_str().into(),
                 passwords: Arc::new(Passwords::new(tasks)),
                 holding: Holding::new(config),
+                coders: Coders::new(),
             },
         }
     }

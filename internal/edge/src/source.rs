@@ -25,8 +25,9 @@ pub(crate) enum Source {
 pub(crate) struct Held {
     pub(crate) data: Option<Bytes>,
     pub(crate) trailers: Option<HeaderMap>,
-    /// Its share of what all held bodies may take; `None` for one without bytes.
-    pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// Its shares of what those of its tunnel, and all of them, may take; none for one
+    /// without bytes.
+    pub(crate) room: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 impl Source {

@@ -4,7 +4,7 @@
 //! be coded at all is decided here. Coded bytes go out whenever the service
 //! pauses, so a slow response is not held back.
 
-use std::{convert::Infallible, future::ready};
+use std::{convert::Infallible, future::ready, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
@@ -13,7 +13,9 @@ use http::{
         CONTENT_TYPE, ETAG,
     },
 };
+use http_body_util::BodyExt;
 use messages::Policy;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::compression::CompressionLayer;
 
@@ -45,13 +47,36 @@ const DIGESTS: [HeaderName; 2] = [
     HeaderName::from_static("content-md5"),
 ];
 
+/// Responses of a node that are being compressed at one time; those beyond go out
+/// as they are. Each takes memory for as long as its visitor reads, 1.7 MiB with
+/// brotli: visitors who read slowly must not make that any sum they like.
+const MAX_CODERS: usize = 64;
+
 /// The rule.
 #[derive(Debug)]
-pub(super) struct Compress;
+pub(super) struct Compress {
+    coders: Coders,
+}
+
+/// Who compresses, for all tunnels.
+#[derive(Debug, Clone)]
+pub(super) struct Coders(Arc<Semaphore>);
+
+impl Coders {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_CODERS)))
+    }
+
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_owned().ok()
+    }
+}
 
 impl Compress {
-    pub(super) fn of(policy: &Policy) -> Option<Self> {
-        policy.compress.then_some(Self)
+    pub(super) fn of(policy: &Policy, coders: &Coders) -> Option<Self> {
+        policy.compress.then(|| Self {
+            coders: coders.clone(),
+        })
     }
 }
 
@@ -65,11 +90,23 @@ impl Rule for Compress {
         let wanted = call.headers().get_all(ACCEPT_ENCODING).iter().cloned();
         let wanted: Vec<HeaderValue> = wanted.collect();
         let response = next.oneshot(call).await?;
-        if may && may_change(response.status(), response.headers()) {
-            Ok(compress(response, wanted).await)
-        } else {
-            Ok(response)
+        if !may || !may_change(response.status(), response.headers()) {
+            return Ok(response);
         }
+        let Some(coder) = self.coders.take() else {
+            return Ok(response);
+        };
+        let coded = compress(response, wanted).await;
+        if !coded.headers().contains_key(CONTENT_ENCODING) {
+            return Ok(coded);
+        }
+        // Free again when the last of it is written, or the visitor has left.
+        Ok(coded.map(|body| {
+            Body::boxed(body.map_frame(move |frame| {
+                let _still_at_work = &coder;
+                frame
+            }))
+        }))
     }
 }
 

@@ -49,7 +49,7 @@ impl Stack {
             password: RuleLayer::new(BasicAuth::of(policy, id, &shared.passwords)),
             webhook: RuleLayer::new(Webhook::of(policy, &shared.holding)),
             robots: RuleLayer::new(NoRobots::of(policy)),
-            compress: RuleLayer::new(Compress::of(policy)),
+            compress: RuleLayer::new(Compress::of(policy, &shared.coders)),
             response_fields: RuleLayer::new(ResponseFields::of(policy, &shared.domain)),
             path: RuleLayer::new(Prefixes::of(policy)),
             request_fields: RuleLayer::new(RequestFields::of(policy)),

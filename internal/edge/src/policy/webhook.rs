@@ -72,7 +72,7 @@ impl Webhook {
                 .collect(),
             tolerance: rule.tolerance.map_or(TOLERANCE, u64::from),
             report_only: rule.report_only,
-            holding: holding.clone(),
+            holding: holding.share(),
             clock: Arc::new(now),
         })
     }

@@ -1,6 +1,15 @@
 //! What is compressed, how, and what is left alone.
 
-use crate::policy::trial::{Answered, Trial};
+use tokio_util::task::TaskTracker;
+
+use super::MAX_CODERS;
+use crate::{
+    config::Config,
+    policy::{
+        Policies,
+        trial::{Answered, Trial},
+    },
+};
 
 const POLICY: &str = r#"{"compress":true}"#;
 const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
@@ -113,4 +122,22 @@ async fn what_a_policy_sets_on_a_response_counts() {
     let trial = Trial::of(policy).serving(&[HTML], &text());
     let answer = trial.get("/").with("accept-encoding", "gzip").send().await;
     assert!(!answer.headers().contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn as_many_are_compressed_at_a_time_as_there_is_memory_for() {
+    let shared = Policies::new(&Config::default(), TaskTracker::new()).shared;
+    let trial = Trial::sharing(POLICY, &shared).serving(&[HTML], &text());
+    let ask = async || trial.get("/").with("accept-encoding", "gzip").send().await;
+    let mut under_way = Vec::new();
+    for _ in 0..MAX_CODERS {
+        let answer = ask().await;
+        assert!(answer.headers().contains_key("content-encoding"));
+        under_way.push(answer);
+    }
+    let beyond = ask().await;
+    assert!(!beyond.headers().contains_key("content-encoding"));
+    assert_eq!(beyond.text().await, text().as_bytes());
+    under_way.pop();
+    assert!(ask().await.headers().contains_key("content-encoding"));
 }

@@ -23,6 +23,10 @@ use crate::{
 /// Bytes that all held bodies of a node may have, together.
 const ROOM: usize = 64 * 1024 * 1024;
 
+/// Those of one policy: whoever sends slowly to one tunnel, knowing no secret,
+/// does not close the others.
+const SHARE: usize = ROOM / 2;
+
 /// The most of one where the operator lifted the body limit: what GitHub sends at
 /// most.
 const MOST: u64 = 25 * 1024 * 1024;
@@ -34,14 +38,24 @@ pub(in crate::policy) struct Holding {
     /// The longest pause.
     stall: Duration,
     room: Arc<Semaphore>,
+    share: Arc<Semaphore>,
 }
 
 impl Holding {
     pub(in crate::policy) fn new(config: &Config) -> Self {
         Self {
-            max: config.max_body.unwrap_or(MOST).min(ROOM as u64),
+            max: config.max_body.unwrap_or(MOST).min(SHARE as u64),
             stall: config.body_timeout,
             room: Arc::new(Semaphore::new(ROOM)),
+            share: Arc::new(Semaphore::new(SHARE)),
+        }
+    }
+
+    /// For one policy more.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            share: Arc::new(Semaphore::new(SHARE)),
+            ..self.clone()
         }
     }
 
@@ -85,12 +99,18 @@ impl Holding {
     }
 
     /// Room for so many bytes more.
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+    fn take(&self, bytes: usize) -> Result<Room, Failure> {
         let bytes = u32::try_from(bytes).map_err(|_| Failure::Overloaded)?;
-        let room = self.room.clone().try_acquire_many_owned(bytes);
-        room.map_err(|_| Failure::Overloaded)
+        let take = |room: &Arc<Semaphore>| {
+            let taken = room.clone().try_acquire_many_owned(bytes);
+            taken.map_err(|_| Failure::Overloaded)
+        };
+        Ok([take(&self.share)?, take(&self.room)?])
     }
 }
+
+/// What is taken of the share and of the whole.
+type Room = [OwnedSemaphorePermit; 2];
 
 /// What has arrived; a single piece is not copied.
 #[derive(Default)]
@@ -98,7 +118,7 @@ struct Pieces {
     first: Bytes,
     rest: BytesMut,
     last: usize,
-    room: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
 }
 
 impl Pieces {
@@ -112,7 +132,10 @@ impl Pieces {
         }
         let more = holding.take(data.len())?;
         match &mut self.room {
-            Some(room) => room.merge(more),
+            Some(room) => {
+                let parts = room.iter_mut().zip(more);
+                parts.for_each(|(room, more)| room.merge(more));
+            }
             None => self.room = Some(more),
         }
         self.last = data.len();
@@ -136,7 +159,7 @@ impl Pieces {
         all.split_at(all.len() - self.last).1
     }
 
-    fn whole(self) -> (Option<Bytes>, Option<OwnedSemaphorePermit>) {
+    fn whole(self) -> (Option<Bytes>, Option<Room>) {
         let data = if self.rest.is_empty() {
             self.first
         } else {
@@ -184,8 +207,22 @@ mod tests {
         let first = holding.read(body("12345"), &mut []).await.unwrap();
         let second = holding.read(body("12345"), &mut []).await;
         assert_eq!(second.unwrap_err(), Failure::Overloaded);
+        let elsewhere = holding.share().read(body("12345"), &mut []).await;
+        assert_eq!(elsewhere.unwrap_err(), Failure::Overloaded);
         drop(first);
         assert!(holding.read(body("12345"), &mut []).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_bodies_of_one_tunnel_leave_room_for_those_of_others() {
+        let holding = Holding {
+            share: Arc::new(Semaphore::new(8)),
+            ..holding(100)
+        };
+        let _first = holding.read(body("12345"), &mut []).await.unwrap();
+        assert!(holding.read(body("12345"), &mut []).await.is_err());
+        let elsewhere = holding.share();
+        assert!(elsewhere.read(body("12345"), &mut []).await.is_ok());
     }
 
     #[test]
