@@ -21,11 +21,9 @@ mod forwarded;
 mod headers;
 mod host;
 mod io;
-mod limits;
 mod listener;
 mod page;
 mod policy;
-mod proxy_protocol;
 mod relay;
 mod request;
 mod request_ids;
@@ -38,5 +36,5 @@ mod visit;
 mod ws;
 
 pub use body::{Body, BoxError};
-pub use config::{BadDomain, Config, Granted, ProxyProtocol, Rate};
+pub use config::{BadDomain, Config};
 pub use edge::{Edge, Reserved};
