@@ -75,8 +75,9 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
     let entered = uplink.registry.insert(link.clone());
     let granted = timeout_at(deadline, Box::pin(grant(uplink, &link, claimant))).await;
     match granted.unwrap_or(Err(Rejected::TimedOut)) {
-        Ok(_place_of_key) => {
+        Ok((_place_of_key, links)) => {
             let _place = permit.into_link();
+            uplink.asked_for(link.id, links);
             serve(uplink, &link, transport, peer).await;
         }
         Err(rejected) => {
@@ -116,18 +117,20 @@ async fn welcome<'t, T: Transport>(
     }
 }
 
-/// Claims the tunnel, and answers the agent.
+/// Claims the tunnel, and answers the agent. Gives also how many links it was
+/// asked to hold.
 async fn grant<T: Transport>(
     uplink: &Uplink,
     link: &Link,
     claimant: Claimant<'_, T>,
-) -> Result<KeyPlace, Rejected> {
+) -> Result<(KeyPlace, u32), Rejected> {
     match claim::claim(uplink, link, claimant.registration()).await {
         Ok(claimed) => {
             link.generation.get_or_init(|| claimed.generation);
-            let granted = granted(uplink, claimant.registration(), &claimed);
+            let links = uplink.links_to_hold().await;
+            let granted = granted(uplink, claimant.registration(), &claimed, links);
             let _registration = claimant.grant(granted).await?;
-            Ok(claimed.place)
+            Ok((claimed.place, links))
         }
         Err(refused) => {
             // Best effort: the reason stays the refusal.
@@ -154,7 +157,12 @@ fn new_link(uplink: &Uplink, registration: &VerifiedRegistration) -> Arc<Link> {
     )
 }
 
-fn granted(uplink: &Uplink, registration: &VerifiedRegistration, claimed: &Claimed) -> Granted {
+fn granted(
+    uplink: &Uplink,
+    registration: &VerifiedRegistration,
+    claimed: &Claimed,
+    links: u32,
+) -> Granted {
     let config = &uplink.config;
     let node: NodeId = uplink.bus.node();
     Granted {
@@ -164,7 +172,7 @@ fn granted(uplink: &Uplink, registration: &VerifiedRegistration, claimed: &Claim
         hostname: claimed.hostname.clone(),
         node,
         generation: claimed.generation,
-        links: config.links_per_agent,
+        links,
         limits: LinkLimits {
             max_links: claimed.max_links,
             ..config.limits.clone()
@@ -196,7 +204,7 @@ async fn serve<T: Transport>(uplink: &Uplink, link: &Arc<Link>, transport: T, pe
     log_end(link, peer, &end);
 }
 
-async fn withdraw(uplink: &Uplink, link: &Link) {
+pub(crate) async fn withdraw(uplink: &Uplink, link: &Link) {
     let withdrawal = uplink.directory.withdraw(link.tunnel, link.id, WITHDRAW);
     if !matches!(timeout(WITHDRAW_TIMEOUT, withdrawal).await, Ok(Ok(()))) {
         tracing::warn!(tunnel = %link.tunnel, "a route could not be withdrawn; it ends with this node's lease");

@@ -41,7 +41,8 @@ pub struct Config {
     pub messages_per_second: Option<Rate>,
     /// KiB a link may carry, in each direction. `None`: not limited.
     pub kib_per_second: Option<Rate>,
-    /// Links an agent is asked to hold, to different nodes.
+    /// Links an agent is asked to hold, to different nodes: fewer where there
+    /// are fewer nodes.
     pub links_per_agent: u32,
     /// In a drain, the time over which agents spread their coming back.
     pub drain_spread: Duration,

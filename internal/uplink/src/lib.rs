@@ -20,6 +20,7 @@ mod config;
 mod link;
 mod refusal;
 mod registry;
+mod spread;
 mod stats;
 mod streams;
 mod throttle;

@@ -9,7 +9,7 @@ mod brake;
 mod ending;
 mod pace;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicBool};
 
 use bus::{Bus, Content, Envelope, LinkId, Nack};
 use messages::{
@@ -42,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) standing: OnceLock<Box<Standing>>,
     /// Fired when the ids run out: what is open then has a while to end.
     retired: CancellationToken,
+    /// The agent was asked to move. Asked twice, it would take it for the end.
+    noticed: AtomicBool,
     around: Surroundings,
     pub(crate) bounds: Bounds,
     state: Mutex<State>,
@@ -123,6 +125,7 @@ impl Link {
             generation: OnceLock::new(),
             standing: OnceLock::new(),
             retired: CancellationToken::new(),
+            noticed: AtomicBool::new(false),
             around,
             bounds,
             state: Mutex::new(State {

@@ -34,6 +34,7 @@ use crate::{
     link::{Link, RoutedBy, Surroundings},
     refusal,
     registry::Registry,
+    spread::Spread,
     stats::{Counters, Stats},
     streams::Exchange,
 };
@@ -56,8 +57,9 @@ pub struct Uplink {
     pub(crate) key_links: Arc<KeyLinks>,
     pub(crate) prover: Prover,
     counts: Arc<Counts>,
+    pub(crate) spread: Spread,
     /// Every connection, from the upgrade to the last word.
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     draining: AtomicBool,
     /// Fired when handshakes in progress are no longer waited for.
     pub(crate) stopping: CancellationToken,
@@ -96,6 +98,7 @@ impl Uplink {
             registry: Arc::default(),
             counters: Arc::default(),
             counts: Counts::new(caps),
+            spread: Spread::default(),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
@@ -289,6 +292,7 @@ impl Uplink {
         if self.draining.swap(true, Ordering::SeqCst) {
             return;
         }
+        self.spread.end();
         let moving = self.farewell(DisconnectCode::Draining);
         for link in self.registry.all() {
             link.notify(&moving);

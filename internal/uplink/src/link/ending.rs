@@ -1,6 +1,6 @@
 //! The ways in which a link ends, from a wish that the agent move to a cut.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use messages::{Disconnect, DisconnectCode, Reset, ResetCode};
 use tunnel::PushError;
@@ -11,8 +11,11 @@ use super::{Link, Phase, reset_at_edge};
 pub(super) const RETIREMENT: Duration = Duration::from_secs(30);
 
 impl Link {
-    /// Tells the agent to go elsewhere while it can still be served here.
+    /// Tells the agent to go elsewhere while it can still be served here; once.
     pub(crate) fn notify(&self, leaving: &Disconnect) {
+        if self.noticed.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if self.outbox.push(leaving.encode()) == Err(PushError::Full) {
             // It does not read; the end of the drain finds it.
             tracing::debug!(tunnel = %self.tunnel, "an agent could not be told to move");

@@ -7,5 +7,6 @@ mod house;
 mod leaving;
 mod pace;
 mod registration;
+mod spread;
 mod streams;
 mod websocket;
