@@ -4,6 +4,7 @@
 //! everything, throws its subscribers out, runs out of memory.
 
 mod resp;
+mod sentinels;
 
 use std::net::SocketAddr;
 
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 pub use resp::Reply;
+pub use sentinels::Sentinels;
 
 use crate::{port::Port, process::Program, visitor::PATIENCE};
 

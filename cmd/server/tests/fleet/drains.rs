@@ -18,45 +18,58 @@ use crate::stage::{Events, ONE_LINK, Stage, alone, none_lost};
 const LOAD: u32 = 500;
 
 /// `HAProxy` here asks each 200 ms and believes the second answer.
-fn balanced(nodes: usize) -> FleetToBe {
+fn behind_haproxy(nodes: usize) -> FleetToBe {
     Fleet::of(nodes)
         .behind(Kind::HaProxy)
         .with("grace = \"18s\"\ndrain_delay = \"1s\"")
 }
 
-#[tokio::test]
-async fn a_node_that_holds_the_link_leaves_under_load_and_nothing_is_lost() {
-    let _machine = alone().await;
-    let mut stage = Stage::with(balanced(2)).await;
-    let agent = stage.agent_by(stage.fleet.addr(), ONE_LINK).await;
+/// nginx asks nobody, and leaves a node alone for 2 s when it has refused.
+fn behind_nginx(nodes: usize) -> FleetToBe {
+    Fleet::of(nodes)
+        .behind(Kind::Nginx)
+        .with("grace = \"18s\"\ndrain_delay = \"3s\"")
+}
+
+/// All nodes leave and come back, one after the other. Whichever holds the link: it leaves once.
+async fn leaves_in_turn(fleet: FleetToBe, options: &[&str], links: i64) {
+    let mut stage = Stage::with(fleet).await;
+    let agent = stage.agent_by(stage.fleet.addr(), options).await;
+    stage.until_links(links).await;
     let mut load = stage.fleet.load(Load::at(LOAD), &agent);
     load.succeeds(200).await;
-    // Whichever of them has it: both leave once.
-    for node in [0, 1] {
+    for node in 0..stage.fleet.addrs().len() {
         assert!(stage.fleet.stop(node).await.success());
         load.succeeds(200).await;
         stage.fleet.start(node).await;
         stage.fleet.until_balanced(node).await;
     }
+    load.succeeds(200).await;
     none_lost(&load.stop().await);
+}
+
+#[tokio::test]
+async fn a_node_that_holds_the_link_leaves_under_load_and_nothing_is_lost() {
+    let _machine = alone().await;
+    leaves_in_turn(behind_haproxy(2), ONE_LINK, 1).await;
 }
 
 #[tokio::test]
 async fn a_rolling_restart_of_three_nodes_under_load_loses_nothing() {
     let _machine = alone().await;
-    let mut stage = Stage::with(balanced(3)).await;
-    let agent = stage.agent_by(stage.fleet.addr(), &["-q"]).await;
-    stage.until_links(2).await;
-    let mut load = stage.fleet.load(Load::at(LOAD), &agent);
-    load.succeeds(200).await;
-    for node in [0, 1, 2] {
-        assert!(stage.fleet.stop(node).await.success());
-        load.succeeds(200).await;
-        stage.fleet.start(node).await;
-        stage.fleet.until_balanced(node).await;
-    }
-    load.succeeds(200).await;
-    none_lost(&load.stop().await);
+    leaves_in_turn(behind_haproxy(3), &["-q"], 2).await;
+}
+
+#[tokio::test]
+async fn a_node_leaves_behind_an_nginx_that_asks_nobody_and_nothing_is_lost() {
+    let _machine = alone().await;
+    leaves_in_turn(behind_nginx(2), ONE_LINK, 1).await;
+}
+
+#[tokio::test]
+async fn a_rolling_restart_behind_nginx_loses_nothing() {
+    let _machine = alone().await;
+    leaves_in_turn(behind_nginx(3), &["-q"], 2).await;
 }
 
 #[tokio::test]

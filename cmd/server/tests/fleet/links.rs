@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use testkit::redis::Redis;
-
-use crate::stage::{Stage, TWO_LINKS, keys, within};
+use crate::stage::{Stage, TWO_LINKS, keys, links, none_lost, tell, within};
+use testkit::{load::Load, redis::Redis};
 
 /// In which an agent finds another node.
 const FOUND: Duration = Duration::from_secs(10);
+
+/// In which the agents of a lone node have spread over it and another: here a balancer sends them so that it takes long.
+const SPREAD: Duration = Duration::from_mins(1);
 
 /// The nodes that live and hold a link.
 async fn homes(redis: &Redis) -> BTreeSet<String> {
@@ -57,4 +59,32 @@ async fn an_agent_that_may_choose_holds_two_links_and_replaces_the_one_that_died
         let visitor = stage.fleet.visitor_of(node, &agent);
         assert_eq!(visitor.get("/").await.text(), "service");
     }
+}
+
+#[tokio::test]
+async fn an_agent_of_a_lone_node_holds_one_link_and_two_when_another_node_has_joined() {
+    let mut stage = Stage::of(2).await;
+    stage.fleet.kill(1).await;
+    // Whoever redials comes to the lone node for long; see below.
+    let door = stage.door(&[0, 0, 0, 0, 0, 0, 1]).await;
+    let agent = stage.agent_by(door.addr(), &[]).await;
+    let mut load = Load::at(50).through(stage.fleet.addr_of(0), agent.host());
+    load.succeeds(150).await;
+    assert_eq!(links(&stage.fleet.redis).await, 1);
+    assert_eq!(door.opened(), 1, "it did not even dial");
+
+    stage.fleet.start(1).await;
+    let spread = async || agent.program.said("connected by 2 links to 2 nodes") > 0;
+    let took = within(SPREAD, "links to both nodes", spread).await;
+    stage.until_links(2).await;
+    assert_eq!(homes(&stage.fleet.redis).await.len(), 2);
+    load.succeeds(50).await;
+    none_lost(&load.stop().await);
+    assert_eq!(
+        agent.program.said("again"),
+        0,
+        "{:?}",
+        agent.program.output()
+    );
+    tell(&format!("after {took:?}"));
 }

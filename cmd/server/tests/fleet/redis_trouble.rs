@@ -6,15 +6,22 @@ use http::header::RETRY_AFTER;
 use testkit::{
     fleet::Fleet,
     load::Load,
-    process::Key,
+    process::{Agent, Key},
+    redis::Sentinels,
     visitor::{PATIENCE, Visitor},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::stage::{Events, ONE_LINK, Stage, gets, none_lost, within};
+use crate::{
+    service::Service,
+    stage::{Events, ONE_LINK, Stage, gets, none_lost, tell, within},
+};
 
 /// From when Redis is back to when everything works: 2 s are promised.
 const BACK: Duration = Duration::from_secs(3);
+
+/// How long Redis is away where it is away for long.
+const OUTAGE: Duration = Duration::from_secs(30);
 
 /// Waits until that visitor is told that the bus is away.
 async fn is_told(visitor: &Visitor, limit: Duration) {
@@ -28,6 +35,19 @@ async fn is_told(visitor: &Visitor, limit: Duration) {
         told
     })
     .await;
+}
+
+/// Until then that visitor is told nothing else.
+async fn is_told_until(visitor: &Visitor, end: Instant) {
+    while Instant::now() < end {
+        let asked = Instant::now();
+        let answer = visitor.get("/").await;
+        let told = (answer.status.as_u16(), answer.error());
+        assert_eq!(told, (503, Some("bus-unavailable")));
+        assert!(answer.headers.contains_key(RETRY_AFTER));
+        assert!(asked.elapsed() < Duration::from_secs(1), "said at once");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -49,7 +69,7 @@ async fn a_restart_that_forgets_everything_is_over_soon() {
 }
 
 #[tokio::test]
-async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce_later() {
+async fn through_an_outage_of_30_s_nodes_serve_their_own_and_register_whom_they_announce_later() {
     let mut stage = Stage::of(2).await;
     let agent = stage.agent_at(1).await;
     let far = stage.fleet.visitor_of(0, &agent);
@@ -60,6 +80,8 @@ async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce
     stage.fleet.redis.stop().await;
     let began = Instant::now();
     is_told(&far, BACK).await;
+    // Longer than a lease lives, and than anything that was found is believed.
+    is_told_until(&far, began + OUTAGE / 2).await;
     let key = Key::fresh();
     let port = stage.service.port();
     let newcomer = stage.fleet.agent_of(1, &port, &key, ONE_LINK).await;
@@ -67,12 +89,10 @@ async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce
     assert_eq!(near.get("/").await.text(), "service");
     let unknown = stage.fleet.visitor_of(0, &newcomer);
     is_told(&unknown, BACK).await;
-    while began.elapsed() < Duration::from_secs(5) {
-        let answer = far.get("/").await;
-        assert_eq!(answer.error(), Some("bus-unavailable"));
-        events.next().await;
-        sleep(Duration::from_millis(50)).await;
-    }
+    is_told_until(&far, began + OUTAGE).await;
+    assert_eq!(near.get("/").await.text(), "service");
+    events.next().await;
+
     stage.fleet.redis.start().await;
     let back = Instant::now();
     gets(&far, "service", BACK).await;
@@ -81,6 +101,38 @@ async fn through_an_outage_nodes_serve_their_own_and_register_whom_they_announce
     assert!(took < BACK, "after {took:?}");
     events.next().await;
     none_lost(&load.stop().await);
+    tell(&format!("back after {took:?}"));
+}
+
+#[tokio::test]
+async fn a_failover_by_sentinels_is_over_soon_after_they_have_chosen() {
+    let mut watched = Sentinels::fresh().await;
+    let stage = Stage::with(Fleet::of(2).on(&watched.url())).await;
+    let agent = stage.agent_at(1).await;
+    let far = stage.fleet.visitor_of(0, &agent);
+    assert_eq!(far.get("/").await.text(), "service");
+    let mut load = Load::at(50).through(stage.fleet.addr_of(1), agent.host());
+    load.succeeds(20).await;
+    watched.master.stop().await;
+    is_told(&far, BACK).await;
+    watched.promoted().await;
+    let chosen = Instant::now();
+    gets(&far, "service", BACK).await;
+    let took = chosen.elapsed();
+
+    // What comes back is a replica, and nobody falls for it.
+    watched.master.start().await;
+    watched.demoted().await;
+    let new = Service::named("new").await;
+    let addr = stage.fleet.addr_of(0);
+    let newer = Agent::dial(addr, &new.port(), &stage.key, ONE_LINK).await;
+    for node in [0, 1] {
+        let visitor = stage.fleet.visitor_of(node, &newer);
+        gets(&visitor, "new", Duration::from_secs(1)).await;
+    }
+    none_lost(&load.stop().await);
+    assert!(took < BACK, "after {took:?}");
+    tell(&format!("found after {took:?}"));
 }
 
 #[tokio::test]

@@ -148,9 +148,14 @@ pub(crate) fn none_lost(report: &Report) {
     report.assert_nothing_lost();
 }
 
-#[expect(clippy::print_stdout, reason = "figures for who asks for them")]
 fn show(report: &Report) {
-    println!("{report}");
+    tell(&report.to_string());
+}
+
+/// A figure, shown with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "figures for who asks for them")]
+pub(crate) fn tell(figure: &str) {
+    println!("{figure}");
 }
 
 /// An event stream under way.

@@ -1,4 +1,4 @@
-//! nginx: by turns, and a server that failed is left alone for a second.
+//! nginx: by turns, and a server that refused is left alone for two seconds.
 
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
@@ -41,41 +41,43 @@ impl Nginx {
     }
 }
 
+/// What operators are told to write: these tests are the tests of it.
+const DOCUMENTED: &str = include_str!("../../../../deploy/fleet/nginx.conf");
+
 /// One process without a master: so killing it leaves no worker behind, and so it cannot load other settings.
 fn settings(folder: &Path, port: u16, servers: &[SocketAddr]) -> String {
-    let mut upstream = String::new();
-    for server in servers {
-        writeln!(upstream, "    server {server} max_fails=1 fail_timeout=1s;")
-            .expect("a string takes more");
-    }
     let folder = folder.display();
     format!(
         "daemon off; master_process off; pid {folder}/pid; error_log stderr notice;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
-  upstream nodes {{
-{upstream}    keepalive 64;
-  }}
-  server {{
-    listen 127.0.0.1:{port};
-    client_max_body_size 0;
-    location / {{
-      proxy_pass http://nodes;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_upgrade;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto $scheme;
-      proxy_buffering off; proxy_request_buffering off;
-      proxy_connect_timeout 1s; proxy_read_timeout 1h; proxy_send_timeout 1h;
-    }}
-  }}
+access_log off;
+client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+{}
 }}
-"
+",
+        documented(port, servers)
     )
+}
+
+/// The documented settings with the port and the servers of this machine.
+fn documented(port: u16, servers: &[SocketAddr]) -> String {
+    let mut text = String::new();
+    for line in DOCUMENTED.lines() {
+        let words = line.trim();
+        if words == "listen 80;" {
+            writeln!(text, "listen 127.0.0.1:{port};")
+        } else if let Some(options) = words.strip_prefix("server node1:8080 ") {
+            servers
+                .iter()
+                .try_for_each(|server| writeln!(text, "server {server} {options}"))
+        } else if words.starts_with("server node") {
+            Ok(())
+        } else {
+            writeln!(text, "{line}")
+        }
+        .expect("a string takes more");
+    }
+    text
 }

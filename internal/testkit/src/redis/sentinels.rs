@@ -1,0 +1,161 @@
+//! A Redis with a replica, and three sentinels who make that the master when the other is gone.
+
+use std::{fs, time::Duration};
+
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use super::{Redis, Reply, resp};
+use crate::{port::Port, process::Program, visitor::PATIENCE};
+
+/// What the sentinels call the master.
+const NAME: &str = "main";
+
+/// How many there are. Two of them decide.
+const COUNT: usize = 3;
+
+/// Real ones. All of it is killed when dropped.
+#[derive(Debug)]
+pub struct Sentinels {
+    /// The master, until it is gone.
+    pub master: Redis,
+    /// What will be the master then.
+    pub replica: Redis,
+    sentinels: Vec<Sentinel>,
+}
+
+#[derive(Debug)]
+struct Sentinel {
+    port: Port,
+    /// Holds its configuration, which it rewrites.
+    _folder: TempDir,
+    _program: Program,
+}
+
+impl Sentinels {
+    /// Running ones, who know each other and both servers. A master that is silent for half a second is gone for them.
+    pub async fn fresh() -> Self {
+        let master = Redis::fresh().await;
+        let port = master.addr().port().to_string();
+        let of = ["--replicaof", "127.0.0.1", &port];
+        let at_once = ["--repl-diskless-sync-delay", "0"];
+        let replica = Redis::configured(&[of.as_slice(), &at_once].concat()).await;
+        until("the replica follows", async || {
+            let info = replica.command(["INFO", "replication"]).await.text();
+            info.contains("master_link_status:up")
+        })
+        .await;
+        let mut sentinels = Vec::new();
+        for _ in 0..COUNT {
+            sentinels.push(Sentinel::of(&port).await);
+        }
+        for sentinel in &sentinels {
+            until("a sentinel knows the others", async || {
+                sentinel.ask("REPLICAS").await.list().len() == 1
+                    && sentinel.ask("SENTINELS").await.list().len() == COUNT - 1
+            })
+            .await;
+        }
+        Self {
+            master,
+            replica,
+            sentinels,
+        }
+    }
+
+    /// As `--bus` takes it.
+    pub fn url(&self) -> String {
+        let sentinels = self.sentinels.iter();
+        let addrs: Vec<_> = sentinels.map(|it| it.port.addr().to_string()).collect();
+        format!("redis+sentinel://{}/{NAME}", addrs.join(","))
+    }
+
+    /// Waits until the replica has become the master.
+    pub async fn promoted(&self) {
+        until("the replica is the master", async || {
+            role(&self.replica).await == "master"
+        })
+        .await;
+    }
+
+    /// Waits until what was the master, and runs again, is a replica.
+    pub async fn demoted(&self) {
+        until("the old master is a replica", async || {
+            role(&self.master).await == "slave"
+        })
+        .await;
+    }
+}
+
+impl Sentinel {
+    async fn of(master: &str) -> Self {
+        let port = Port::free();
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let file = folder.path().join("sentinel.conf");
+        let settings = format!(
+            "sentinel monitor {NAME} 127.0.0.1 {master} 2
+sentinel down-after-milliseconds {NAME} 500
+sentinel failover-timeout {NAME} 3000
+dir {}
+",
+            folder.path().display()
+        );
+        fs::write(&file, settings).expect("the settings can be written");
+        let (file, number) = (file.display().to_string(), port.number().to_string());
+        let args = [
+            file.as_str(),
+            "--sentinel",
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &number,
+        ];
+        // `redis-sentinel` of Debian is this very program.
+        let mut program = Program::start("redis-server", args);
+        program.says("Sentinel ID is").await;
+        program.accepts(port.addr()).await;
+        Self {
+            port,
+            _folder: folder,
+            _program: program,
+        }
+    }
+
+    /// What it knows of the master.
+    async fn ask(&self, what: &str) -> Reply {
+        let answer = resp::ask(self.port.addr(), ["SENTINEL", what, NAME]).await;
+        answer
+            .expect("the sentinel answers")
+            .unwrap_or_else(|error| panic!("the sentinel refused: {error}"))
+    }
+}
+
+async fn role(redis: &Redis) -> String {
+    let role = redis.command(["ROLE"]).await.list();
+    role.into_iter().next().expect("it has one").text()
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let so = timeout(PATIENCE, waiting).await;
+    so.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn they_promote_the_replica_of_a_master_that_is_gone_and_it_stays_so() {
+        let mut sentinels = Sentinels::fresh().await;
+        sentinels.master.stop().await;
+        sentinels.promoted().await;
+        sentinels.master.start().await;
+        sentinels.demoted().await;
+        assert_eq!(role(&sentinels.replica).await, "master");
+    }
+}
