@@ -8,6 +8,7 @@
 )]
 
 mod anywhere;
+mod compose;
 mod deaths;
 mod drains;
 mod half_open;
