@@ -11,6 +11,7 @@
 //!   load hold ADDR HOST PATH COUNT               downloads of which only the head is read
 //!   load offer ADDR HOST COUNT                   uploads to a link that takes nothing
 //!   load links ADDR COUNT                        registered links that then stay idle
+//!   load churn ADDR,ADDR,… RATE SECONDS          agents that come, serve once and go, so many a second
 //!   load routes COUNT                            look-ups in the memory directory, without any server
 //!
 //! A measuring command prints one JSON object. `serve` and `delay` print their address and `hold`, `offer` and `links`
@@ -22,6 +23,7 @@
 )]
 
 mod bodies;
+mod churn;
 mod delay;
 mod events;
 mod figures;
@@ -43,6 +45,10 @@ async fn main() {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["serve"] => serve::serve().await,
+        ["churn", nodes, rate, seconds] => {
+            let nodes = nodes.split(',').map(loopback).collect();
+            churn::run(nodes, number(rate), number(seconds)).await;
+        }
         ["routes", count] => routes::look_up(number(count)).await,
         [command, addr, ref rest @ ..] => on(command, loopback(addr), rest).await,
         _ => usage(),
@@ -85,7 +91,7 @@ async fn on(command: &str, addr: SocketAddr, rest: &[&str]) {
 
 fn usage() -> ! {
     panic!(
-        "load serve | delay | pace | ws | events | pull | drain | push | hold | offer | links | routes: see the source"
+        "load serve | delay | pace | ws | events | pull | drain | push | hold | offer | links | churn | routes: see the source"
     )
 }
 
