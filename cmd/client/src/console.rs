@@ -78,6 +78,8 @@ impl Console {
                 ));
             }
             Event::Exchange(report) => self.exchange(&report),
+            Event::Notice(notice) => self.note(&format!("the server says: {}", notice.message)),
+            Event::SelfCheck(found) => self.note(&found.to_string()),
             // Said by what comes of it.
             _ => {}
         }
@@ -119,6 +121,9 @@ impl Console {
             match change {
                 PoolChange::Up => tracing::info!(links, nodes, wanted, "a further link is up"),
                 PoolChange::Moved => tracing::info!(links, nodes, wanted, "a link has moved"),
+                PoolChange::Renewed => {
+                    tracing::info!(links, nodes, wanted, "a link was made anew");
+                }
                 PoolChange::Lost { why } => {
                     tracing::info!(links, nodes, wanted, why, "one of several links was lost");
                 }
@@ -162,6 +167,7 @@ fn pool_line(change: &PoolChange, size: PoolSize) -> Option<String> {
         PoolChange::Moved => Some(format!(
             "moved from one node of the server to another; connected by {all}"
         )),
+        PoolChange::Renewed => Some(format!("a link was made anew; connected by {all}")),
         PoolChange::Lost { why } => Some(format!(
             "one link lost: {why}; making another, still connected by {all}"
         )),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent::{Agent, Config, HttpTarget, HttpTargetConfig};
+use agent::{Agent, Config, Hostname, HttpTarget, HttpTargetConfig};
 use anyhow::Context as _;
 use identity::SecretKey;
 use runtime::Signals;
@@ -57,7 +57,7 @@ fn filter(http: &Http, format: LogFormat) -> LogFilter {
 
 fn config(settings: &Settings, key: SecretKey, no_retry: bool) -> anyhow::Result<Config> {
     let mut config = Config::new(settings.server.clone(), Arc::new(key));
-    config.name.clone_from(&settings.name);
+    config.hostname = settings.name.clone().map_or(Hostname::Own, Hostname::Named);
     config.expect_domain.clone_from(&settings.expect_domain);
     config.mode = settings.mode;
     config.links = settings.links;

@@ -1,6 +1,7 @@
 //! An agent's life: a pool of links, each kept up by a slot of its own, until it is told to stop or must not come back.
 
 mod dial;
+mod opening;
 mod pool;
 mod slot;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use identity::{Mode, SecretKey};
+use messages::{Policy, Secret};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tunnel::ws::{self, ConnectOptions, Endpoint};
@@ -22,7 +24,8 @@ use crate::backoff::Backoff;
 use crate::error::AgentError;
 use crate::event::{Event, Events};
 use crate::link::Service;
-use crate::{Links, Target};
+use crate::self_check::{Answering, Ask, Watch, asking};
+use crate::{Hostname, Links, Target};
 
 /// What an agent is.
 #[derive(Debug, Clone)]
@@ -33,16 +36,23 @@ pub struct Config {
     pub connect: ConnectOptions,
     /// Who the agent is, and so what its hostname is.
     pub key: Arc<SecretKey>,
-    /// Which further tunnel of the key.
-    pub name: Option<String>,
+    /// Which hostname to ask for.
+    pub hostname: Hostname,
     /// The only domain to register under.
     pub expect_domain: Option<String>,
+    /// The server's join token, if it wants one. It is shown by a proof and never sent.
+    pub token: Option<Secret>,
+    /// What the server is to enforce for this tunnel; it must pass [`Policy::check`]. None for nothing.
+    pub policy: Option<Policy>,
     /// Alone under its name, or together with other agents of the key.
     pub mode: Mode,
     /// How many links to hold, to different nodes of the server where it has several.
     pub links: Links,
     /// Whether the first attempt that fails while there is no link is the end.
     pub no_retry: bool,
+    /// Whether the agent asks its own public URL whether visitors get through, and makes its links anew when not.
+    /// Default no.
+    pub self_check: bool,
     /// How long a link may be silent.
     pub keepalive: Keepalive,
     /// How long exchanges may still run when the agent is told to stop. Default 5 s.
@@ -61,11 +71,14 @@ impl Config {
             server,
             connect: ConnectOptions::default(),
             key,
-            name: None,
+            hostname: Hostname::default(),
             expect_domain: None,
+            token: None,
+            policy: None,
             mode: Mode::default(),
             links: Links::default(),
             no_retry: false,
+            self_check: false,
             keepalive: Keepalive::default(),
             grace: Duration::from_secs(5),
             max_streams: 1024,
@@ -79,6 +92,8 @@ pub struct Agent {
     config: Arc<Config>,
     target: Arc<dyn Target>,
     session: [u8; 16],
+    /// How the agent asks its own URL.
+    ask: Ask,
 }
 
 impl fmt::Debug for Agent {
@@ -94,6 +109,7 @@ impl Agent {
     #[must_use]
     pub fn new(config: Config, target: Arc<dyn Target>) -> Self {
         Self {
+            ask: asking(&config),
             config: Arc::new(config),
             target,
             session: identity::random_bytes(),
@@ -134,7 +150,10 @@ impl Agent {
         events: Events,
     ) -> Result<(), AgentError> {
         let service = Arc::new(Service {
-            target: self.target.clone(),
+            target: Arc::new(Answering {
+                key: self.config.key.clone(),
+                target: self.target.clone(),
+            }),
             events: events.clone(),
             keepalive: self.config.keepalive,
             max_streams: self.config.max_streams,
@@ -147,6 +166,18 @@ impl Agent {
             connect,
             pool: pool.clone(),
         });
+        // Ends with this function, whatever it is doing.
+        let mut checks = JoinSet::new();
+        if self.config.self_check {
+            let renewed = pool.clone();
+            let watch = Watch {
+                up: pool.up(),
+                ask: self.ask.clone(),
+                events: service.events.clone(),
+                renew: Arc::new(move || renewed.renew()),
+            };
+            checks.spawn(watch.run());
+        }
         let stop = CancellationToken::new();
         let mut slots = JoinSet::new();
         // All that there may be: those that are not wanted wait.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use identity::HostError;
 use messages::{Disconnect, DisconnectCode, RefusalCode, Refused};
 use tunnel::handshake::{HandshakeError, RegisterError};
 use tunnel::ws::ConnectError;
@@ -36,6 +37,14 @@ pub enum LinkError {
     /// There is one, but the server gave no tunnel on it.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// There is one, to a server whose domain makes no host with the label that is wanted.
+    #[error("the server's domain is {domain:?}, under which there is no such host: {why}")]
+    Domain {
+        /// What Hello says.
+        domain: String,
+        /// The rule that is broken.
+        why: HostError,
+    },
     /// Whoever answered is going down. Nothing was signed for it.
     #[error("the server is going down, and no other node of it answered")]
     NoPlace,
@@ -70,7 +79,7 @@ impl LinkError {
             Self::Register(RegisterError::Refused(refused)) => {
                 refused.retry_after_ms.map(Duration::from_millis)
             }
-            Self::Register(_) | Self::NoPlace => None,
+            Self::Register(_) | Self::Domain { .. } | Self::NoPlace => None,
         }
     }
 
@@ -84,7 +93,7 @@ impl LinkError {
             Self::Register(RegisterError::Handshake(HandshakeError::Disconnected(told))) => {
                 told.code == DisconnectCode::Draining
             }
-            Self::Connect(_) | Self::Register(_) => false,
+            Self::Connect(_) | Self::Register(_) | Self::Domain { .. } => false,
         }
     }
 }

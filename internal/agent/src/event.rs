@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use messages::{Granted, RequestId, Reset};
+use messages::{Granted, Notice, RequestId, Reset};
+
+use crate::SelfCheck;
 
 /// Something that happened. Events come from the agent's own tasks, in order, and whoever takes them must be quick.
 #[derive(Debug, Clone)]
@@ -43,6 +45,10 @@ pub enum Event {
         /// Exchanges that still run.
         in_flight: usize,
     },
+    /// The server says that a limit was reached; at most once a second and link.
+    Notice(Notice),
+    /// The agent has asked its own public URL, and found what it had not found before.
+    SelfCheck(SelfCheck),
     /// An exchange is over.
     Exchange(Report),
 }
@@ -59,6 +65,8 @@ pub enum PoolChange {
     },
     /// It has taken the place of one to another node: that one is going down, or had two.
     Moved,
+    /// It has taken the place of one under which visitors did not get through.
+    Renewed,
 }
 
 /// The links of an agent.

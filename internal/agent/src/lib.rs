@@ -13,9 +13,11 @@ mod body;
 mod context;
 mod error;
 mod event;
+mod hostname;
 mod http_target;
 mod link;
 mod links;
+mod self_check;
 mod serve;
 mod streams;
 mod target;
@@ -28,8 +30,10 @@ pub use body::{RequestBody, RequestBodyError};
 pub use context::Context;
 pub use error::{AgentError, LinkError};
 pub use event::{Event, Outcome, PoolChange, PoolSize, Report};
+pub use hostname::Hostname;
 pub use http_target::{
     HttpTarget, HttpTargetConfig, TargetProtocol, TargetProtocolError, TargetUrl, TargetUrlError,
 };
 pub use links::{Links, LinksError, MAX_LINKS};
+pub use self_check::SelfCheck;
 pub use target::{BoxError, Duplex, SocketAnswer, Target, TargetBody, TargetError};

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::body::Expectation;
 use crate::event::{Event, Events, Outcome, Report};
-use crate::{BoxError, Context, RequestBody, Target, TargetBody, ws};
+use crate::{BoxError, Context, RequestBody, Target, TargetBody, self_check, ws};
 
 /// Turns of the scheduler a body gets to arrive whole before its head leaves without it: one for the connection's task to
 /// read, one for it to notice the end.
@@ -85,7 +85,9 @@ impl Exchange {
             elapsed = ?report.elapsed,
             "exchange over"
         );
-        events.tell(Event::Exchange(report));
+        if !self_check::is_question(&report.path) {
+            events.tell(Event::Exchange(report));
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use tunnel::{FrameHandler, LinkFault, Outbox, PushError};
 
 use crate::Target;
 use crate::backoff::spread;
-use crate::event::Events;
+use crate::event::{Event, Events};
 use crate::serve::{Exchange, expects_continue};
 
 /// What the receive windows of one link may grow by, together, in bytes.
@@ -152,6 +152,11 @@ impl FrameHandler for Streams {
             .notice
             .send_replace(Some(Notice { heard, pause }));
         true
+    }
+
+    fn on_notice(&mut self, notice: &messages::Notice) -> Result<(), LinkFault> {
+        self.events.tell(Event::Notice(notice.clone()));
+        Ok(())
     }
 }
 

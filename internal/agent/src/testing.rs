@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
-use identity::{Claims, SecretKey};
+use identity::{Claims, SecretKey, VerifiedRegistration, auto_name, grant_id};
 use messages::{
     Frame, Granted, LinkLimits, Message, NodeId, Refused, RequestHead, RequestId, Reset,
     ResponseHead, Scheme, StreamId, VisitorFacts,
@@ -74,6 +74,8 @@ pub(crate) struct Site {
     /// How many links it would like the agent to hold.
     pub(crate) links: u32,
     pub(crate) limits: LinkLimits,
+    /// What it grants, whatever is asked for.
+    pub(crate) grants: Option<String>,
 }
 
 impl Site {
@@ -83,6 +85,7 @@ impl Site {
             node: NodeId([node; 16]),
             links,
             limits: LinkLimits::default(),
+            grants: None,
         }
     }
 }
@@ -97,8 +100,7 @@ impl Server {
             Err(other) => panic!("expected a registration, or nothing: {other}"),
         };
         let claims = claimant.registration().claims().clone();
-        let label = claimant.registration().label();
-        let hostname = format!("{label}.{DOMAIN}");
+        let (label, hostname) = name(claimant.registration(), site);
         let granted = Granted {
             key_id: claimant.registration().key().thumbprint().to_string(),
             tunnel: label,
@@ -191,6 +193,21 @@ impl Server {
             other => panic!("expected a reset, not {other:?}"),
         }
     }
+}
+
+/// Label and hostname of what is granted: what was asked for, unless the site grants something else.
+fn name(registration: &VerifiedRegistration, site: &Site) -> (String, String) {
+    let auto = || format!("{}.{DOMAIN}", auto_name(registration.root()));
+    let host = match (&site.grants, registration.wanted_host()) {
+        (Some(host), _) => host.clone(),
+        (None, Some(host)) => host.to_owned(),
+        (None, None) if registration.claims().auto => auto(),
+        (None, None) => {
+            let label = registration.label();
+            return (label.clone(), format!("{label}.{DOMAIN}"));
+        }
+    };
+    (grant_id(&host).unwrap().label(), host)
 }
 
 fn terms(site: &Site) -> ServerTerms<'_> {

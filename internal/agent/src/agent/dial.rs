@@ -7,10 +7,11 @@ use futures_util::future::BoxFuture;
 use messages::NodeId;
 use tokio::time::sleep;
 use tunnel::Transport;
-use tunnel::handshake::{HANDSHAKE_TIMEOUT, Registration, Wanted, be_greeted};
+use tunnel::handshake::{HANDSHAKE_TIMEOUT, HandshakeError, Registration, Wanted, be_greeted};
 use tunnel::ws::ConnectError;
 
 use super::Config;
+use super::opening::Opening;
 use super::pool::{Place, Pool};
 use crate::backoff::{Backoff, spread};
 use crate::error::{AgentError, LinkError};
@@ -137,8 +138,10 @@ impl<T: Transport + 'static> Dialler<T> {
 
     async fn attempt(&self, may_share: bool, shunned: &mut Shunned) -> Result<Found<T>, Miss> {
         let (mut transport, channel) = (self.connect)().await.map_err(LinkError::from)?;
-        let wish = self.wish(channel);
-        let greeted = be_greeted(&mut transport, &wish).await;
+        let mut opening = Opening::new(&mut transport);
+        let wanted = self.wanted(&mut opening).await?;
+        let wish = self.wish(wanted, channel);
+        let greeted = be_greeted(&mut opening, &wish).await;
         let greeted = greeted.map_err(LinkError::from)?;
         let node = greeted.node();
         if shunned.0.contains(&node) {
@@ -163,15 +166,29 @@ impl<T: Transport + 'static> Dialler<T> {
         }
     }
 
+    /// Which tunnel to ask the server for. Its Hello is heard for that only where nothing else tells the domain.
+    async fn wanted(&self, opening: &mut Opening<'_, T>) -> Result<Wanted, LinkError> {
+        let hostname = &self.config.hostname;
+        if let Some(wanted) = hostname.anywhere() {
+            return Ok(wanted);
+        }
+        let domain = match &self.config.expect_domain {
+            Some(domain) => domain.clone(),
+            None => opening.domain(HANDSHAKE_TIMEOUT).await?,
+        };
+        let wanted = hostname.under(&domain);
+        wanted.map_err(|why| LinkError::Domain { domain, why })
+    }
+
     /// What to ask the server for.
-    fn wish(&self, channel: Option<String>) -> Registration {
+    fn wish(&self, wanted: Wanted, channel: Option<String>) -> Registration {
         let config = &self.config;
         Registration {
             audience: config.server.audience(),
             expect_domain: config.expect_domain.clone(),
-            wanted: config.name.clone().map_or(Wanted::Own, Wanted::Named),
-            token: None,
-            policy: None,
+            wanted,
+            token: config.token.clone(),
+            policy: config.policy.clone(),
             session: self.session,
             generation: self.pool.generation(),
             mode: config.mode,
@@ -179,6 +196,12 @@ impl<T: Transport + 'static> Dialler<T> {
             channel,
             timeout: HANDSHAKE_TIMEOUT,
         }
+    }
+}
+
+impl From<HandshakeError> for LinkError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Register(error.into())
     }
 }
 

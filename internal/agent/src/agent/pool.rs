@@ -20,6 +20,10 @@ pub(super) struct Pool {
     events: Events,
     /// How many links there should be: one until the first grant has said it.
     wanted: watch::Sender<usize>,
+    /// What was last granted, while there is a link.
+    up: watch::Sender<Option<Granted>>,
+    /// How often all links were to be made anew.
+    renewals: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -53,6 +57,8 @@ pub(super) struct Place {
     pool: Arc<Pool>,
     id: u64,
     node: NodeId,
+    /// Renewals when it was taken.
+    renewals: u64,
 }
 
 /// Why a link to this node is not wanted.
@@ -70,6 +76,8 @@ impl Pool {
             links,
             events,
             wanted: watch::Sender::new(1),
+            up: watch::Sender::new(None),
+            renewals: watch::Sender::new(0),
             state: Mutex::default(),
         })
     }
@@ -84,6 +92,23 @@ impl Pool {
     /// What the session was last granted, for its next registration.
     pub(super) fn generation(&self) -> Option<u64> {
         self.lock().generation
+    }
+
+    /// What was last granted, while there is a link.
+    pub(super) fn up(&self) -> watch::Receiver<Option<Granted>> {
+        self.up.subscribe()
+    }
+
+    /// Has every link that there is replaced by another: visitors do not get through.
+    pub(super) fn renew(&self) {
+        self.renewals.send_modify(|renewals| *renewals += 1);
+    }
+
+    /// Waits until the link of this place is to be replaced. Cancel safe.
+    pub(super) async fn renewal(&self, place: &Place) {
+        let mut renewals = self.renewals.subscribe();
+        let renewed = renewals.wait_for(|renewals| *renewals > place.renewals);
+        drop(renewed.await.expect("the sender is in this pool"));
     }
 
     /// Whether no link serves.
@@ -123,6 +148,7 @@ impl Pool {
             pool: self.clone(),
             id,
             node,
+            renewals: *self.renewals.borrow(),
         })
     }
 
@@ -151,14 +177,17 @@ impl Pool {
         state.url = Some(granted.url.clone());
         let change = match instead_of {
             None => PoolChange::Up,
+            Some(old) if old.renewals < place.renewals => PoolChange::Renewed,
             Some(_) => PoolChange::Moved,
         };
         let size = state.size(wanted);
         // Told under the lock, so that everything is told in the order in which it happened.
-        self.events.tell(match was_down || !known {
-            true => Event::Registered(granted.clone()),
-            false => Event::Pool { change, size },
-        });
+        if was_down || !known {
+            self.up.send_replace(Some(granted.clone()));
+            self.events.tell(Event::Registered(granted.clone()));
+        } else {
+            self.events.tell(Event::Pool { change, size });
+        }
     }
 
     /// The link of this place has ended unasked. Gives whether it was the last.
@@ -167,6 +196,9 @@ impl Pool {
         state.held.retain(|held| held.id != place.id);
         let size = state.size(*self.wanted.borrow());
         let last = size.links == 0;
+        if last {
+            self.up.send_replace(None);
+        }
         self.events.tell(match last {
             true => Event::Lost { why },
             false => Event::Pool {

@@ -233,6 +233,7 @@ async fn elsewhere<T: Transport + 'static>(
     let notice = tokio::select! {
         notice = control.noticed() => notice,
         better = dialler.better(place) => return better,
+        () = dialler.pool.renewal(place) => return dialler.replacement().await,
     };
     dialler.pool.going_down(place);
     sleep(dialler.pool.pause_before_moving(notice)).await;

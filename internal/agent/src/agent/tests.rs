@@ -2,6 +2,8 @@
 
 mod moving;
 mod pool;
+mod self_check;
+mod wishes;
 
 use std::io;
 use std::sync::Mutex;
@@ -36,12 +38,22 @@ impl Life {
     }
 
     fn serving(target: impl Target, unheard: usize, change: impl FnOnce(&mut Config)) -> Self {
+        Self::equipped(target, unheard, change, |_| ())
+    }
+
+    fn equipped(
+        target: impl Target,
+        unheard: usize,
+        change: impl FnOnce(&mut Config),
+        equip: impl FnOnce(&mut Agent),
+    ) -> Self {
         let mut config = Config::new(
             "http://relay.example".parse().unwrap(),
             Arc::new(SecretKey::generate()),
         );
         change(&mut config);
-        let agent = Agent::new(config, Arc::new(target));
+        let mut agent = Agent::new(config, Arc::new(target));
+        equip(&mut agent);
         let (hand, links) = mpsc::channel(8);
         let (shutdown, diary) = (CancellationToken::new(), Diary::default());
         let (token, events) = (shutdown.clone(), diary.events());
@@ -137,10 +149,13 @@ impl Life {
                 PoolChange::Up => "link up",
                 PoolChange::Lost { .. } => "link lost",
                 PoolChange::Moved => "moved",
+                PoolChange::Renewed => "renewed",
             },
             Event::Retrying { why: None, .. } => "again",
             Event::Retrying { why: Some(_), .. } => "failed",
             Event::Leaving { .. } => "leaving",
+            Event::Notice(_) => "notice",
+            Event::SelfCheck(_) => "self-check",
             Event::Exchange(_) => "exchange",
         };
         events.iter().map(name).collect()
