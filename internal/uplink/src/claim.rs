@@ -21,6 +21,7 @@ use crate::{
         standing::Standing,
     },
     link::Link,
+    pinning::pin,
     refusal,
     uplink::Uplink,
 };
@@ -66,8 +67,7 @@ pub(crate) async fn claim(
     let place =
         place.map_err(|full| refusal::of_denial(&Denial::TooManyLinks { most: full.most }))?;
 
-    let (root, sequence, tip) = (standing.root.0, registration.sequence(), registration.tip());
-    let pinned = uplink.directory.pin(root, sequence, tip).await;
+    let pinned = pin(&*uplink.directory, standing.root.0, &registration.tips()).await;
     pinned.map_err(refusal::of_pin)?;
 
     let hostname = hostname(uplink, registration);

@@ -18,6 +18,7 @@ mod claim;
 mod clock;
 mod config;
 mod link;
+mod pinning;
 mod refusal;
 mod registry;
 mod spread;
