@@ -4,6 +4,7 @@
 //! connection), admission (before it is one).
 
 mod check;
+mod limits;
 mod names;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use runtime::logging::{LogFilter, LogFormat};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::checked;
+pub(crate) use limits::{Limits, ProxyProtocol};
 pub(crate) use names::{BusUrl, Domain, Listen, Proxy, PublicUrl};
 
 /// The whole configuration.
@@ -38,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     pub(crate) visitors: Visitors,
     pub(crate) exchanges: Exchanges,
+    pub(crate) limits: Limits,
     pub(crate) links: Links,
     pub(crate) admission: Admission,
 }
@@ -55,6 +58,8 @@ pub(crate) struct Log {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Visitors {
     pub(crate) max_connections: Count,
+    pub(crate) max_connections_per_address: CountLimit,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) header_timeout: Period,
     pub(crate) idle_timeout: Period,
     pub(crate) max_head: Size,
@@ -113,6 +118,7 @@ impl Default for Settings {
             log: Log::default(),
             visitors: Visitors::default(),
             exchanges: Exchanges::default(),
+            limits: Limits::default(),
             links: Links::default(),
             admission: Admission::default(),
         }
@@ -123,6 +129,8 @@ impl Default for Visitors {
     fn default() -> Self {
         Self {
             max_connections: Count::of(16_384),
+            max_connections_per_address: CountLimit(std::num::NonZeroU32::new(4096)),
+            proxy_protocol: ProxyProtocol(edge::ProxyProtocol::Off),
             header_timeout: Period::secs(10),
             idle_timeout: Period::secs(75),
             max_head: Size(48 * 1024),
@@ -183,9 +191,12 @@ impl Settings {
 
     /// The settings of the public half.
     pub(crate) fn edge(&self) -> edge::Config {
-        edge::Config {
+        let trusted = self.trusted_proxies.0.iter();
+        let config = edge::Config {
             domain: self.domain.as_str().to_owned(),
-            trusted_proxies: self.trusted_proxies.0.iter().map(|proxy| proxy.0).collect(),
+            own_names: self.own_names(),
+            trusted_proxies: trusted.flat_map(|proxy| proxy.networks()).collect(),
+            proxy_protocol: self.visitors.proxy_protocol.0,
             max_body: self.exchanges.max_body.0,
             head_timeout: self.exchanges.head_timeout.0,
             body_timeout: self.exchanges.body_timeout.0,
@@ -194,11 +205,20 @@ impl Settings {
             header_timeout: self.visitors.header_timeout.0,
             idle_timeout: self.visitors.idle_timeout.0,
             max_connections: self.visitors.max_connections.as_usize(),
+            max_connections_per_address: self.visitors.max_connections_per_address.0,
             max_head: usize::try_from(self.visitors.max_head.0).unwrap_or(usize::MAX),
             max_headers: self.visitors.max_headers.as_usize(),
             max_h2_streams: self.visitors.max_h2_streams.get(),
             window_budget: u32::try_from(self.exchanges.window_budget.0).unwrap_or(u32::MAX),
-        }
+            ..edge::Config::default()
+        };
+        self.limits.at(config)
+    }
+
+    /// The names beside the domain.
+    fn own_names(&self) -> Vec<String> {
+        let names = self.connect_names.0.iter();
+        names.map(|name| name.as_str().to_owned()).collect()
     }
 
     /// The settings of the agent-facing half, when visitors reach the server at `public`.
@@ -216,12 +236,7 @@ impl Settings {
             })
         };
         uplink::Config {
-            connect_names: self
-                .connect_names
-                .0
-                .iter()
-                .map(|name| name.as_str().to_owned())
-                .collect(),
+            connect_names: self.own_names(),
             public_url: uplink::PublicUrl {
                 scheme: if public.https {
                     uplink::UrlScheme::Https
@@ -240,12 +255,12 @@ impl Settings {
             dead_after: links.dead_after.0,
             messages_per_second: rate(links.messages_per_second, links.message_burst),
             kib_per_second: rate(links.kib_per_second, links.kib_burst),
-            limits: messages::LinkLimits {
+            limits: self.limits.told(messages::LinkLimits {
                 max_body: exchanges.max_body.0,
                 max_message: exchanges.max_body.0,
                 head_timeout_ms: milliseconds(exchanges.head_timeout.0),
                 ..messages::LinkLimits::default()
-            },
+            }),
             ..self.fleet_terms()
         }
     }

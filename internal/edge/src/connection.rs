@@ -1,7 +1,14 @@
 //! One visitor connection: hyper with our clocks, and every request to the
 //! relay or to our own pages.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{Shutdown, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode};
 use hyper::{
@@ -11,20 +18,25 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{net::TcpStream, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     body::Body,
+    config::ProxyProtocol,
     edge::Edge,
+    forwarded::is_trusted,
     host::LastHost,
-    io::{Clocks, ConnectionState, Protocol, VisitorIo},
+    io::{Clocks, ConnectionState, Protocol, Room, VisitorIo},
+    limits::Full,
     visit,
 };
 
 /// The connection a request came on.
 #[derive(Clone)]
 pub(crate) struct Connection {
+    /// The other end, or whom a trusted proxy there has named for all of it.
     pub(crate) peer: SocketAddr,
     pub(crate) state: Arc<ConnectionState>,
     pub(crate) last_host: Arc<LastHost>,
@@ -44,13 +56,13 @@ const SPEAKS_SOON: Duration = Duration::from_millis(200);
 /// are finished and no other is taken.
 pub(crate) async fn serve(
     edge: Arc<Edge>,
-    tcp: TcpStream,
-    peer: SocketAddr,
+    (tcp, peer): (TcpStream, SocketAddr),
+    room: Room,
     shutdown: CancellationToken,
 ) {
-    let connection = Connection {
+    let mut connection = Connection {
         peer,
-        state: Arc::default(),
+        state: ConnectionState::in_room(room),
         last_host: Arc::default(),
     };
     let mut io = VisitorIo::new(tcp, connection.state.clone(), clocks(&edge));
@@ -60,12 +72,12 @@ pub(crate) async fn serve(
         shutdown.cancelled().await;
         sleep(SPEAKS_SOON).await;
     };
-    let sniffed = tokio::select! {
+    let begun = tokio::select! {
         biased;
-        sniffed = io.sniff() => sniffed,
+        begun = begin(&edge, &mut connection, &mut io) => begun,
         () = dismissed => return,
     };
-    let ended = match sniffed {
+    let ended = match begun {
         Ok(Protocol::Http1) => serve_http1(&edge, connection, io, &shutdown).await,
         Ok(Protocol::Http2) => serve_http2(&edge, connection, io, &shutdown).await,
         Err(error) => {
@@ -77,6 +89,72 @@ pub(crate) async fn serve(
         tracing::debug!(%peer, %error, "a visitor's connection ended early");
     }
 }
+
+/// Finds out who is there and what he speaks. Whoever is not served is told so.
+async fn begin(
+    edge: &Edge,
+    connection: &mut Connection,
+    io: &mut VisitorIo,
+) -> io::Result<Protocol> {
+    let config = &edge.config;
+    let introduced = config.proxy_protocol != ProxyProtocol::Off
+        && is_trusted(connection.peer.ip(), &config.trusted_proxies);
+    if introduced {
+        let required = config.proxy_protocol == ProxyProtocol::Require;
+        match io.introduction(required).await {
+            Ok(Some(visitor)) => be(visitor, edge, connection, io).await?,
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::debug!(peer = %connection.peer, %error, "refused a proxy's connection");
+                io.refuse(MALFORMED).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    io.sniff().await
+}
+
+/// Takes the connection for that visitor's. The proxy that brought him has no
+/// place of an address, so he needs one.
+async fn be(
+    visitor: SocketAddr,
+    edge: &Edge,
+    connection: &mut Connection,
+    io: &mut VisitorIo,
+) -> io::Result<()> {
+    connection.peer = visitor;
+    match edge.limits.connect(visitor.ip()) {
+        Ok(Some(place)) => connection.state.take_place(place),
+        Ok(None) => {}
+        Err(full) => {
+            io.refuse(TOO_MANY).await?;
+            return Err(io::Error::other(full));
+        }
+    }
+    Ok(())
+}
+
+/// Ends a connection of an address that has as many as it may. It is told why as
+/// far as that needs no waiting: the words fit the socket's empty buffer, but who
+/// has sent his request already may get a reset before he reads them.
+pub(crate) fn turn_away(tcp: &TcpStream, full: Full) {
+    tracing::debug!(%full, "closed a connection");
+    let socket = SockRef::from(tcp);
+    let told = socket
+        .send(TOO_MANY)
+        .and_then(|_| socket.shutdown(Shutdown::Both));
+    if let Err(error) = told {
+        tracing::trace!(%error, "it was closed already");
+    }
+}
+
+/// The answers to connections whose requests are not read.
+const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\n\
+    adit-error: rate-limited\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+    content-length: 54\r\n\r\nYour address has as many connections open as it may.\r\n";
+const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    adit-error: bad-request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Serves with one of hyper's connection types, which share no trait: until the
 /// end, or gracefully to the end once `shutdown` is called.

@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     body::Body,
     config::Config,
+    limits::Limits,
     listener,
     policy::Policies,
     request_ids::RequestIds,
@@ -45,6 +46,7 @@ pub struct Edge {
     pub(crate) ids: RequestIds,
     pub(crate) budget: Arc<Budget>,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) limits: Limits,
     /// What agents ask to be enforced, compiled.
     pub(crate) policies: Policies,
     /// Every connection and upload.
@@ -79,6 +81,7 @@ impl Edge {
         let tasks = TaskTracker::new();
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(config.max_connections)),
+            limits: Limits::new(&config),
             policies: Policies::new(&config, tasks.clone()),
             budget: Arc::new(Budget::new(config.window_budget)),
             config,

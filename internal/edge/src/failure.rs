@@ -10,6 +10,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use messages::{Reset, ResetCode};
 
+use crate::limits::Excess;
+
 pub(crate) use answer::{Answer, PREFLIGHT};
 
 /// Why a visitor gets an answer from Adit instead of from the service.
@@ -69,7 +71,9 @@ pub(crate) enum Failure {
     PathNotPublished,
     /// The rules of the tunnel are not known here, or have changed meanwhile.
     PolicyUnavailable,
-    /// Over a rate.
+    /// Over a rate of this server.
+    OverRate(Excess),
+    /// Over a rate of the agent's.
     RateLimited,
     /// The bus is down and the tunnel elsewhere.
     BusUnavailable,

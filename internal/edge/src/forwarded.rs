@@ -18,6 +18,7 @@ const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Via entries beyond which a request is going round in circles.
 const MAX_HOPS: usize = 8;
@@ -30,31 +31,71 @@ pub(crate) struct Visitor {
 }
 
 /// The visitor behind `peer`: the right-most address that no trusted proxy
-/// vouches for. Inbound headers are read only when `peer` itself is trusted.
+/// vouches for, as `X-Forwarded-For` tells or else `Forwarded`, or where neither
+/// can be read the one of `X-Real-IP`. They are read only when `peer` itself is
+/// trusted, and up to the first entry that is no address: who wrote what is left
+/// of it is not known.
 pub(crate) fn visitor(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> Visitor {
-    let direct = Visitor {
-        addr: peer,
-        scheme: Scheme::Http,
-    };
     if !is_trusted(peer.ip(), trusted) {
-        return direct;
+        return Visitor {
+            addr: peer,
+            scheme: Scheme::Http,
+        };
     }
-    let chain: Vec<&str> = hop::tokens(headers, &FOR).collect();
-    let mut addr = peer;
-    for hop in chain.iter().rev() {
-        let Some(ip) = parse_hop(hop) else { break };
-        addr = ip;
-        if !is_trusted(ip.ip(), trusted) {
+    let forwarded = || hop::tokens(headers, &FORWARDED);
+    let mut entries: Vec<&str> = hop::tokens(headers, &FOR).collect();
+    if entries.is_empty() {
+        entries = forwarded().map(|element| param(element, "for")).collect();
+    }
+    let (addr, depth) = behind(peer, &entries, trusted);
+    let mut schemes: Vec<&str> = hop::tokens(headers, &PROTO).collect();
+    if schemes.is_empty() {
+        schemes = forwarded().map(|element| param(element, "proto")).collect();
+    }
+    Visitor {
+        addr: match depth {
+            0 => real_ip(headers).unwrap_or(peer),
+            _ => addr,
+        },
+        scheme: scheme(&schemes, depth),
+    }
+}
+
+/// The right-most entry that is not trusted, or the left-most that can be read; and
+/// how many entries that took.
+fn behind(peer: SocketAddr, entries: &[&str], trusted: &[IpNet]) -> (SocketAddr, usize) {
+    let (mut addr, mut depth) = (peer, 0);
+    for entry in entries.iter().rev() {
+        let Some(read) = parse_hop(entry) else { break };
+        (addr, depth) = (read, depth + 1);
+        if !is_trusted(read.ip(), trusted) {
             break;
         }
     }
-    let https = hop::tokens(headers, &PROTO)
-        .last()
-        .is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
-    Visitor {
-        addr,
-        scheme: if https { Scheme::Https } else { Scheme::Http },
+    (addr, depth)
+}
+
+/// What was said by the proxy that named the visitor, where proxies add to the list
+/// as they add addresses; where they do not, the left-most.
+fn scheme(schemes: &[&str], depth: usize) -> Scheme {
+    let at = schemes.len().saturating_sub(depth.max(1));
+    match schemes.get(at) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
+        _ => Scheme::Http,
     }
+}
+
+/// A parameter of one element of `Forwarded` (RFC 7239, 4); empty without it.
+fn param<'a>(element: &'a str, wanted: &str) -> &'a str {
+    element
+        .split(';')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+        .map_or("", |(_, value)| value.trim().trim_matches('"'))
+}
+
+fn real_ip(headers: &HeaderMap) -> Option<SocketAddr> {
+    hop::tokens(headers, &REAL_IP).find_map(parse_hop)
 }
 
 /// What the next hop is told of a visitor, as fields of its request.
@@ -102,7 +143,10 @@ pub(crate) fn write(
     version: Version,
 ) -> Result<(), Failure> {
     check_hops(headers)?;
-    headers.remove(PORT);
+    // Names that are seldom there: to ask the map for each would cost a hash.
+    while let Some(claim) = headers.keys().find(|name| is_other_claim(name)).cloned() {
+        headers.remove(claim);
+    }
     let claims = Claims::of(visitor, addressed);
     headers.insert(FOR, claims.for_);
     headers.insert(HOST, addressed.host.clone());
@@ -110,6 +154,11 @@ pub(crate) fn write(
     headers.insert(FORWARDED, claims.forwarded);
     headers.append(VIA, HeaderValue::from_static(via(version)));
     Ok(())
+}
+
+/// A claim about the visitor that this hop neither makes nor lets through.
+fn is_other_claim(name: &HeaderName) -> bool {
+    name == PORT || name == REAL_IP
 }
 
 fn check_hops(headers: &HeaderMap) -> Result<(), Failure> {
@@ -129,7 +178,8 @@ pub(crate) fn via(version: Version) -> &'static str {
     }
 }
 
-fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
+/// True for an address that may speak for others.
+pub(crate) fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
     let ip = ip.to_canonical();
     trusted.iter().any(|net| net.contains(&ip))
 }
@@ -175,6 +225,7 @@ mod tests {
     fn addressed(authority: &'static str) -> Addressed {
         Addressed {
             destination: Destination::Unknown,
+            name: authority.to_owned(),
             authority: Authority::from_static(authority),
             host: HeaderValue::from_static(authority),
             claims: OnceLock::new(),
@@ -214,9 +265,97 @@ mod tests {
         );
     }
 
+    /// As a proxy at 10.0.0.1 tells it, which is trusted like all of its network.
+    fn told(fields: &[(HeaderName, &'static str)]) -> Visitor {
+        let headers = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)))
+            .collect();
+        visitor(
+            &headers,
+            addr("10.0.0.1"),
+            &["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
+        )
+    }
+
+    fn seen(ip: &str, scheme: Scheme) -> Visitor {
+        Visitor {
+            addr: addr(ip),
+            scheme,
+        }
+    }
+
+    #[test]
+    fn where_all_are_trusted_the_first_of_them_asks() {
+        let told = told(&[(FOR, "10.0.0.9, 10.0.0.3")]);
+        assert_eq!(told, seen("10.0.0.9", Scheme::Http));
+    }
+
+    #[test]
+    fn nothing_is_believed_beyond_an_entry_that_cannot_be_read() {
+        let told = told(&[(FOR, "6.6.6.6, unknown, 10.0.0.3")]);
+        assert_eq!(told, seen("10.0.0.3", Scheme::Http));
+    }
+
+    #[test]
+    fn forwarded_is_read_where_there_is_no_x_forwarded_for() {
+        let element = r#"for=6.6.6.6;proto=http, for="[2001:db8::7]:4711";Proto=HTTPS, for=10.0.0.3;proto=http"#;
+        assert_eq!(
+            told(&[(FORWARDED, element)]),
+            Visitor {
+                addr: "[2001:db8::7]:4711".parse().unwrap(),
+                scheme: Scheme::Https
+            }
+        );
+        let both = [(FORWARDED, element), (FOR, "198.51.100.7")];
+        assert_eq!(told(&both).addr, addr("198.51.100.7"));
+        let hidden = [(FORWARDED, "for=_hidden;proto=https")];
+        assert_eq!(told(&hidden), seen("10.0.0.1", Scheme::Https));
+    }
+
+    #[test]
+    fn x_real_ip_is_believed_where_nothing_else_can_be_read() {
+        assert_eq!(
+            told(&[(REAL_IP, "198.51.100.7")]).addr,
+            addr("198.51.100.7")
+        );
+        let both = [(REAL_IP, "6.6.6.6"), (FOR, "198.51.100.7")];
+        assert_eq!(told(&both).addr, addr("198.51.100.7"));
+        let unread = [(REAL_IP, "198.51.100.7"), (FOR, "unknown")];
+        assert_eq!(told(&unread).addr, addr("198.51.100.7"));
+        assert_eq!(told(&[(REAL_IP, "nobody")]).addr, addr("10.0.0.1"));
+    }
+
+    #[test]
+    fn the_scheme_is_that_of_the_hop_that_named_the_visitor() {
+        let chain = (FOR, "6.6.6.6, 198.51.100.7, 10.0.0.3");
+        for (schemes, expected) in [
+            ("https", Scheme::Https),
+            ("https, http", Scheme::Https),
+            ("https, http, http", Scheme::Http),
+            ("http, https, http", Scheme::Https),
+            ("gopher", Scheme::Http),
+        ] {
+            let told = told(&[chain.clone(), (PROTO, schemes)]);
+            assert_eq!(told, seen("198.51.100.7", expected), "{schemes}");
+        }
+    }
+
+    #[test]
+    fn ipv4_that_comes_as_ipv6_is_trusted_as_what_it_is() {
+        let told = visitor(
+            &with("::ffff:198.51.100.7"),
+            "[::ffff:10.0.0.1]:80".parse().unwrap(),
+            &["10.0.0.0/8".parse().unwrap()],
+        );
+        assert_eq!(told.addr.ip().to_canonical(), addr("198.51.100.7").ip());
+    }
+
     #[test]
     fn inbound_claims_are_replaced() {
         let mut headers = with("6.6.6.6");
+        headers.insert(REAL_IP, HeaderValue::from_static("6.6.6.6"));
+        headers.insert(PORT, HeaderValue::from_static("666"));
         headers.insert(FORWARDED, HeaderValue::from_static("for=6.6.6.6"));
         let who = Visitor {
             addr: addr("2001:db8::1"),
@@ -230,6 +369,7 @@ mod tests {
             "for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http"
         );
         assert_eq!(headers[VIA], "1.1 adit");
+        assert!(!headers.contains_key(REAL_IP) && !headers.contains_key(PORT));
     }
 
     #[test]

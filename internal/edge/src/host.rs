@@ -8,21 +8,31 @@ use http::{
     header::{HOST, HeaderValue},
     uri::Authority,
 };
+use identity::{granted_host_id, wildcard_host_id};
 use messages::TunnelId;
 
-use crate::{failure::Failure, forwarded::Claims, ws};
+use crate::{config::Config, failure::Failure, forwarded::Claims, ws};
 
 /// Longest host name in the DNS (RFC 1035, 2.3.4).
 const MAX_NAME: usize = 253;
 
-/// Where a request goes.
+/// Where a request goes, as far as the name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// A tunnel's public name.
+    /// A key's label under the domain: this tunnel and no other.
     Tunnel(TunnelId),
-    /// The base domain or an IP address: Adit's own pages.
+    /// A name that an operator may have granted.
+    Granted {
+        /// To whom holds exactly this name.
+        exact: TunnelId,
+        /// Else to whom holds all names beside it.
+        wildcard: Option<TunnelId>,
+    },
+    /// The base domain: the root tunnel while it is live, else Adit's own pages.
+    Base(TunnelId),
+    /// Another name of the server itself, or an IP address: Adit's own pages.
     Own,
-    /// A name that is no tunnel of this server.
+    /// A name that cannot be a tunnel.
     Unknown,
 }
 
@@ -30,6 +40,8 @@ pub(crate) enum Destination {
 #[derive(Debug)]
 pub(crate) struct Addressed {
     pub(crate) destination: Destination,
+    /// Lower case, without port and final dot: one spelling for each host.
+    pub(crate) name: String,
     /// As the visitor spelled it, with its port.
     pub(crate) authority: Authority,
     /// The authority as a field's value.
@@ -61,7 +73,7 @@ impl LastHost {
 /// authority in the target replaces the field.
 pub(crate) fn decide<B>(
     request: &mut Request<B>,
-    domain: &str,
+    config: &Config,
     last: &LastHost,
 ) -> Result<Arc<Addressed>, Failure> {
     refuse_connect(request)?;
@@ -76,7 +88,8 @@ pub(crate) fn decide<B>(
     request.headers_mut().insert(HOST, host.clone());
     let name = canonical(authority.host()).ok_or_else(bad_host)?;
     let addressed = Arc::new(Addressed {
-        destination: destination(&name, domain),
+        destination: destination(&name, config),
+        name,
         authority,
         host,
         claims: OnceLock::new(),
@@ -184,14 +197,35 @@ fn canonical(host: &str) -> Option<String> {
     fine.then_some(host)
 }
 
-fn destination(name: &str, domain: &str) -> Destination {
-    if name == domain || name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+fn destination(name: &str, config: &Config) -> Destination {
+    let domain = config.domain.as_str();
+    if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Destination::Own;
+    }
+    if name == domain {
+        return granted_host_id(name).map_or(Destination::Own, Destination::Base);
+    }
+    // Agents of this very machine dial it without an entry.
+    if name == "localhost" || config.own_names.iter().any(|own| own == name) {
         return Destination::Own;
     }
     name.strip_suffix(domain)
         .and_then(|rest| rest.strip_suffix('.'))
         .and_then(|label| TunnelId::from_label(label).ok())
-        .map_or(Destination::Unknown, Destination::Tunnel)
+        .map_or_else(|| granted(name), Destination::Tunnel)
+}
+
+/// The ids of what was granted are hashes of host names, and how is the identity's
+/// to say: an edge that made them up itself could disagree with what agents sign.
+fn granted(name: &str) -> Destination {
+    let Ok(exact) = granted_host_id(name) else {
+        return Destination::Unknown;
+    };
+    let parent = name.split_once('.').map(|(_, parent)| parent);
+    Destination::Granted {
+        exact,
+        wildcard: parent.and_then(|parent| wildcard_host_id(parent).ok()),
+    }
 }
 
 /// The origin form of a target: what the agent gets. Scheme and authority of an
@@ -220,14 +254,28 @@ mod tests {
 
     const KEY: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
+    fn config() -> Config {
+        Config {
+            domain: "adit.example".to_owned(),
+            own_names: vec!["eu.adit.example".to_owned()],
+            ..Config::default()
+        }
+    }
+
+    fn granted_to(exact: &str, wildcard: &str) -> Destination {
+        Destination::Granted {
+            exact: granted_host_id(exact).unwrap(),
+            wildcard: wildcard_host_id(wildcard).ok(),
+        }
+    }
+
     fn asked(target: &str, hosts: &[&str]) -> Result<Destination, Failure> {
         let mut request = Request::builder().uri(target);
         for host in hosts {
             request = request.header(HOST, *host);
         }
         let mut request = request.body(()).unwrap();
-        decide(&mut request, "adit.example", &LastHost::default())
-            .map(|addressed| addressed.destination)
+        decide(&mut request, &config(), &LastHost::default()).map(|addressed| addressed.destination)
     }
 
     fn tunnel() -> Destination {
@@ -246,29 +294,65 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_suffix_counts() {
-        for host in [
-            format!("{KEY}.evil.example"),
-            format!("{KEY}xadit.example"),
-            format!("x.{KEY}.adit.example"),
-            "short.adit.example".to_owned(),
-            "localhost".to_owned(),
+    fn a_label_counts_only_right_below_the_domain() {
+        for (host, parent) in [
+            (format!("{KEY}.evil.example"), "evil.example".to_owned()),
+            (format!("{KEY}xadit.example"), "example".to_owned()),
+            (
+                format!("x.{KEY}.adit.example"),
+                format!("{KEY}.adit.example"),
+            ),
         ] {
-            assert_eq!(
-                asked("/", &[&host]).unwrap(),
-                Destination::Unknown,
-                "{host}"
-            );
+            assert_eq!(asked("/", &[&host]).unwrap(), granted_to(&host, &parent));
         }
     }
 
     #[test]
-    fn the_base_domain_and_addresses_are_our_own() {
+    fn any_other_name_may_have_been_granted_itself_or_by_one_wildcard_above_it() {
+        for (host, name, parent) in [
+            (
+                "Blog.adit.example:8080",
+                "blog.adit.example",
+                "adit.example",
+            ),
+            (
+                "en.blog.adit.example.",
+                "en.blog.adit.example",
+                "blog.adit.example",
+            ),
+            ("app.example.org", "app.example.org", "example.org"),
+        ] {
+            assert_eq!(asked("/", &[host]).unwrap(), granted_to(name, parent));
+        }
+        // 52 characters, and no label: its spare bits are not zero.
+        let unlike = format!("{}.adit.example", "a".repeat(51) + "b");
+        let expected = granted_to(&unlike, "adit.example");
+        assert_eq!(asked("/", &[&unlike]).unwrap(), expected);
+        let alone = Destination::Granted {
+            exact: granted_host_id("intranet").unwrap(),
+            wildcard: None,
+        };
+        assert_eq!(asked("/", &["intranet"]).unwrap(), alone);
+    }
+
+    #[test]
+    fn what_is_no_host_name_of_the_internet_was_granted_to_nobody() {
+        for host in ["a_b.adit.example", "-a.adit.example", "a.example.1"] {
+            assert_eq!(asked("/", &[host]).unwrap(), Destination::Unknown, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_base_domain_may_be_somebodys_and_our_other_names_are_nobodys() {
+        let root = Destination::Base(granted_host_id("adit.example").unwrap());
+        for host in ["adit.example", "ADIT.example:443", "adit.example."] {
+            assert_eq!(asked("/", &[host]).unwrap(), root, "{host}");
+        }
         for host in [
-            "adit.example",
-            "ADIT.example:443",
             "127.0.0.1:80",
             "[::1]:80",
+            "eu.adit.example",
+            "localhost:8080",
         ] {
             assert_eq!(asked("/", &[host]).unwrap(), Destination::Own, "{host}");
         }
@@ -282,12 +366,12 @@ mod tests {
             .header(HOST, "evil.invalid")
             .body(())
             .unwrap();
-        let addressed = decide(&mut request, "adit.example", &LastHost::default()).unwrap();
+        let addressed = decide(&mut request, &config(), &LastHost::default()).unwrap();
         assert_eq!(addressed.destination, tunnel());
         assert_eq!(request.headers()[HOST], format!("{KEY}.adit.example"));
         assert_eq!(
             asked("http://evil.invalid/x", &[&format!("{KEY}.adit.example")]).unwrap(),
-            Destination::Unknown
+            granted_to("evil.invalid", "invalid")
         );
     }
 
@@ -297,20 +381,20 @@ mod tests {
         let ask = |target: &str, host: &str| {
             let request = Request::builder().uri(target).header(HOST, host);
             let mut request = request.body(()).unwrap();
-            let addressed = decide(&mut request, "adit.example", &last);
+            let addressed = decide(&mut request, &config(), &last);
             addressed.map(|addressed| (addressed.destination, addressed.host.clone()))
         };
         let label = format!("{KEY}.adit.example");
         assert_eq!(ask("/", &label).unwrap().0, tunnel());
         assert_eq!(ask("/again", &label).unwrap().0, tunnel());
-        assert_eq!(ask("/", "adit.example").unwrap().0, Destination::Own);
+        assert_eq!(ask("/", "127.0.0.1").unwrap().0, Destination::Own);
         assert!(ask("/", "a b").is_err());
-        assert_eq!(ask("/", "adit.example").unwrap().0, Destination::Own);
+        assert_eq!(ask("/", "127.0.0.1").unwrap().0, Destination::Own);
         let elsewhere = ask("http://other.invalid/", "adit.example").unwrap();
         assert_eq!(
             elsewhere,
             (
-                Destination::Unknown,
+                granted_to("other.invalid", "invalid"),
                 HeaderValue::from_static("other.invalid")
             )
         );
@@ -320,7 +404,7 @@ mod tests {
             .body(())
             .unwrap();
         ask("/", "adit.example").unwrap();
-        assert!(decide(&mut doubled, "adit.example", &last).is_err());
+        assert!(decide(&mut doubled, &config(), &last).is_err());
     }
 
     #[test]
@@ -330,6 +414,8 @@ mod tests {
         for host in [
             "",
             "a b",
+            " ",
+            "a\tb",
             "a/b",
             "u@adit.example",
             "adit.example:99999x",

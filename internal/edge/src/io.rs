@@ -3,9 +3,10 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
@@ -13,11 +14,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 
-use crate::clock::Clock;
+use crate::{
+    clock::Clock,
+    limits::Place,
+    proxy_protocol::{self, Opening},
+};
 
 /// What the socket and the requests on it tell each other.
 #[derive(Debug, Default)]
@@ -31,9 +37,49 @@ pub(crate) struct ConnectionState {
     /// End with a TCP reset: the visitor would take a clean end for the end of
     /// the body.
     cut: AtomicBool,
+    /// What the connection takes of the room for connections.
+    room: Mutex<Room>,
+}
+
+/// A connection's part of the room for connections. A WebSocket keeps it.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    _of_all: Option<OwnedSemaphorePermit>,
+    of_address: Option<Place>,
+}
+
+impl Room {
+    /// Of the room for all, and of that for one address where it is counted.
+    pub(crate) fn new(of_all: OwnedSemaphorePermit, of_address: Option<Place>) -> Self {
+        Self {
+            _of_all: Some(of_all),
+            of_address,
+        }
+    }
 }
 
 impl ConnectionState {
+    pub(crate) fn in_room(room: Room) -> Arc<Self> {
+        Arc::new(Self {
+            room: Mutex::new(room),
+            ..Self::default()
+        })
+    }
+
+    /// A place of an address that was not known at first.
+    pub(crate) fn take_place(&self, place: Place) {
+        self.room().of_address = Some(place);
+    }
+
+    /// The connection is an agent's, and counted as such from now on.
+    pub(crate) fn leave_room(&self) {
+        *self.room() = Room::default();
+    }
+
+    fn room(&self) -> std::sync::MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request head is whole; the connection is busy until the guard is gone.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.begun.fetch_add(1, Ordering::Relaxed);
@@ -122,6 +168,44 @@ impl VisitorIo {
             in_head: true,
             stall: Clock::default(),
         }
+    }
+
+    /// Reads the header by which a proxy begins a connection, if there is one, and
+    /// nothing beyond it; whom it names. The clock of the first request runs.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for a header that breaks the rules, and for
+    /// none where it is `required`.
+    pub(crate) async fn introduction(&mut self, required: bool) -> io::Result<Option<SocketAddr>> {
+        let mut first = Vec::with_capacity(SNIFF);
+        let opening = loop {
+            let got = self.read_buf(&mut first).await?;
+            match proxy_protocol::read(&first) {
+                Opening::Unknown if got > 0 => {}
+                opening => break opening,
+            }
+        };
+        let source = match opening {
+            Opening::Header { len, source } => {
+                first.drain(..len);
+                source
+            }
+            Opening::Other | Opening::Unknown if !required => None,
+            Opening::Other | Opening::Unknown | Opening::Malformed => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "no valid PROXY protocol header",
+                ));
+            }
+        };
+        self.sniffed = first;
+        Ok(source)
+    }
+
+    /// Writes the last words of a connection that is not served.
+    pub(crate) async fn refuse(&mut self, words: &[u8]) -> io::Result<()> {
+        self.write_all(words).await?;
+        self.shutdown().await
     }
 
     /// Reads until the protocol is sure. The clock of the first request runs

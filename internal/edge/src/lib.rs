@@ -6,10 +6,11 @@
 //! meets the uplink only on the bus.
 //!
 //! The order of work on a request is the order of the modules: `host` decides
-//! whom it is for, `headers` removes what belongs to one hop, `route` picks a link,
-//! `policy` applies the rules of that link, `forwarded` writes who asked, `relay`
-//! or `ws` runs the exchange, and `failure` is the one place that decides the
-//! statuses Adit answers itself.
+//! what it names, `holder` finds who has that name, within `limits`, and `route` a
+//! link of his, `headers` removes what belongs to one hop, `policy` applies the
+//! rules of that link, `forwarded` writes who asked, `relay` or `ws` runs the
+//! exchange, and `failure` is the one place that decides the statuses Adit answers
+//! itself.
 
 mod body;
 mod clock;
@@ -19,11 +20,14 @@ mod edge;
 mod failure;
 mod forwarded;
 mod headers;
+mod holder;
 mod host;
 mod io;
+mod limits;
 mod listener;
 mod page;
 mod policy;
+mod proxy_protocol;
 mod relay;
 mod request;
 mod request_ids;
@@ -36,5 +40,5 @@ mod visit;
 mod ws;
 
 pub use body::{Body, BoxError};
-pub use config::{BadDomain, Config};
+pub use config::{BadDomain, Config, Granted, ProxyProtocol, Rate};
 pub use edge::{Edge, Reserved};

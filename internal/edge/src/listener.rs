@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{connection, edge::Edge};
+use crate::{connection, edge::Edge, io::Room};
 
 /// How long to wait when the process is out of file descriptors or memory: each
 /// retry at once would only burn the core that could free some.
@@ -36,6 +36,7 @@ pub(crate) async fn run(edge: Arc<Edge>, listener: TcpListener, shutdown: Cancel
     tokio::select! {
         () = accept(&edge, &listener, &shutdown) => {}
         () = checking => {}
+        () = edge.limits.upkeep(&*edge.directory) => {}
     }
 }
 
@@ -81,14 +82,16 @@ fn take(
     permit: OwnedSemaphorePermit,
     shutdown: &CancellationToken,
 ) {
+    let place = match edge.limits.connect(peer.ip()) {
+        Ok(place) => place,
+        Err(full) => return connection::turn_away(&tcp, full),
+    };
     if let Err(error) = tune(&tcp) {
         tracing::debug!(%peer, %error, "a socket option was refused");
     }
-    let connection = connection::serve(edge.clone(), tcp, peer, shutdown.clone());
-    edge.tasks.spawn(async move {
-        connection.await;
-        drop(permit);
-    });
+    let room = Room::new(permit, place);
+    let connection = connection::serve(edge.clone(), (tcp, peer), room, shutdown.clone());
+    edge.tasks.spawn(connection);
 }
 
 /// Without `TCP_NODELAY` the last segment of a response waits for the visitor's

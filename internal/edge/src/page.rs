@@ -80,6 +80,7 @@ fn explain(failure: &Failure, headers: &mut HeaderMap) {
             let challenge = "Webhook realm=\"adit\"";
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        Failure::OverRate(excess) => excess.explain(headers),
         Failure::HttpsOnly { location, .. } => {
             headers.insert(LOCATION, location.clone());
         }

@@ -11,7 +11,6 @@ use messages::{RequestHead, TunnelId, VisitorFacts};
 
 use crate::{
     config::Config,
-    connection::Connection,
     failure::Failure,
     forwarded::{self, Visitor},
     headers,
@@ -40,6 +39,14 @@ pub(crate) struct Payload {
     pub(crate) asked: Asked,
 }
 
+/// What is known of a request beyond its head and body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    pub(crate) visitor: Visitor,
+    pub(crate) tunnel: TunnelId,
+    pub(crate) asked: Asked,
+}
+
 /// How the body of a request travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyKind {
@@ -49,6 +56,24 @@ pub(crate) enum BodyKind {
     Present,
     /// It is asked for when the service says `100 Continue`.
     Expected,
+}
+
+impl About {
+    fn with(self, body: Peeked<Source>, kind: BodyKind, socket: Option<ws::Upgrade>) -> Payload {
+        let Self {
+            visitor,
+            tunnel,
+            asked,
+        } = self;
+        Payload {
+            body,
+            kind,
+            socket,
+            visitor,
+            tunnel,
+            asked,
+        }
+    }
 }
 
 /// Refuses a head above the limit of this server. The library for HTTP/1.1 reads
@@ -78,14 +103,13 @@ const FIELD_ENDS: usize = 4;
 /// upgrade request is one like any other from then on.
 pub(crate) fn receive(
     request: Request<Incoming>,
-    connection: &Connection,
     config: &Config,
-    for_whom: (TunnelId, Asked),
+    about: About,
 ) -> Result<Call, Failure> {
     let mut call = if ws::is_upgrade(&request) {
-        upgrade(request, connection, config, for_whom)?
+        upgrade(request, about)?
     } else {
-        plain(request, connection, config, for_whom)?
+        plain(request, config, about)?
     };
     let version = call.version();
     headers::strip_request(call.headers_mut());
@@ -95,44 +119,19 @@ pub(crate) fn receive(
     Ok(call)
 }
 
-fn plain(
-    request: Request<Incoming>,
-    connection: &Connection,
-    config: &Config,
-    (tunnel, asked): (TunnelId, Asked),
-) -> Result<Call, Failure> {
+fn plain(request: Request<Incoming>, config: &Config, about: About) -> Result<Call, Failure> {
     let (mut parts, body) = request.into_parts();
     check_framing(&parts.headers, config.max_body)?;
     count_down(&parts.method, &mut parts.headers)?;
     let kind = body_kind(&mut parts.headers, &body)?;
-    let visitor = forwarded::visitor(&parts.headers, connection.peer, &config.trusted_proxies);
-    let payload = Payload {
-        body: Peeked::new(Source::Visitor(body)),
-        kind,
-        socket: None,
-        visitor,
-        tunnel,
-        asked,
-    };
+    let payload = about.with(Peeked::new(Source::Visitor(body)), kind, None);
     Ok(Request::from_parts(parts, payload))
 }
 
-fn upgrade(
-    mut request: Request<Incoming>,
-    connection: &Connection,
-    config: &Config,
-    (tunnel, asked): (TunnelId, Asked),
-) -> Result<Call, Failure> {
+fn upgrade(mut request: Request<Incoming>, about: About) -> Result<Call, Failure> {
     let socket = ws::Upgrade::take(&mut request)?;
-    let visitor = forwarded::visitor(request.headers(), connection.peer, &config.trusted_proxies);
-    let mut call = request.map(|_body| Payload {
-        body: Peeked::new(Source::empty()),
-        kind: BodyKind::None,
-        socket: Some(socket),
-        visitor,
-        tunnel,
-        asked,
-    });
+    let nothing = Peeked::new(Source::empty());
+    let mut call = request.map(|_body| about.with(nothing, BodyKind::None, Some(socket)));
     // An extended CONNECT is a GET to everyone behind this hop.
     *call.method_mut() = Method::GET;
     Ok(call)

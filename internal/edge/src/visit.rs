@@ -13,12 +13,13 @@ use crate::{
     connection::Connection,
     edge::Edge,
     failure::Failure,
-    forwarded,
-    host::{self, Addressed, Destination},
+    forwarded::{self, Visitor},
+    holder::{self, Holder},
+    host::{self, Addressed},
     page::{self, Asked},
     policy::Exchange,
     relay::Relay,
-    request,
+    request::{self, About},
     route::Offers,
 };
 
@@ -33,16 +34,28 @@ pub(crate) async fn serve(
     let asked = Asked::of(&request, id);
     let mut facts = Facts::of(&request);
     let addressed = request::check_size(&request, edge.config.max_head)
-        .and_then(|()| host::decide(&mut request, &edge.config.domain, &connection.last_host));
+        .and_then(|()| host::decide(&mut request, &edge.config, &connection.last_host));
     let answered = match addressed {
-        Ok(addressed) if addressed.destination == Destination::Own => {
-            let trusted = &edge.config.trusted_proxies;
-            let caller = forwarded::visitor(request.headers(), connection.peer, trusted).addr;
-            return edge.reserved.call(request, caller).await;
-        }
         Ok(addressed) => {
-            facts.host = Some(addressed.host.clone());
-            tunnelled(edge, connection, request, (&addressed, asked)).await
+            let trusted = &edge.config.trusted_proxies;
+            let visitor = forwarded::visitor(request.headers(), connection.peer, trusted);
+            let path = request.uri().path();
+            match holder::find(edge, &addressed, path, visitor.addr.ip()).await {
+                Ok(Holder::Server) => return own(edge, connection, request, visitor).await,
+                Ok(Holder::Agent(tunnel, offers)) => {
+                    facts.host = Some(addressed.host.clone());
+                    let about = About {
+                        visitor,
+                        tunnel,
+                        asked,
+                    };
+                    tunnelled(edge, connection, request, (&addressed, about, offers)).await
+                }
+                Err(failure) => {
+                    facts.host = Some(addressed.host.clone());
+                    Err(failure)
+                }
+            }
         }
         Err(failure) => Err(failure),
     };
@@ -56,18 +69,30 @@ pub(crate) async fn serve(
     response
 }
 
+/// A page of the server itself, or the door of agents.
+async fn own(
+    edge: &Edge,
+    connection: &Connection,
+    request: Request<Incoming>,
+    visitor: Visitor,
+) -> Response<Body> {
+    let response = edge.reserved.call(request, visitor.addr).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Links have limits of their own.
+        connection.state.leave_room();
+    }
+    response
+}
+
 /// What the agent behind the name answers, or Adit for it by the tunnel's policy.
 async fn tunnelled(
     edge: &Arc<Edge>,
     connection: &Connection,
     request: Request<Incoming>,
-    (addressed, asked): (&Arc<Addressed>, Asked),
+    (addressed, about, mut offers): (&Arc<Addressed>, About, Offers),
 ) -> Result<Response<Body>, Failure> {
-    let Destination::Tunnel(tunnel) = addressed.destination else {
-        return Err(Failure::UnknownHost);
-    };
-    let call = request::receive(request, connection, &edge.config, (tunnel, asked))?;
-    let mut offers = Offers::begin(edge, tunnel).await?;
+    let tunnel = about.tunnel;
+    let call = request::receive(request, &edge.config, about)?;
     if !offers.policy().is_none() {
         let stack = edge.policies.find(edge, tunnel, offers.policy()).await?;
         let exchange = Exchange::new(edge, connection, (addressed, tunnel), offers);

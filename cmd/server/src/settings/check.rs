@@ -2,7 +2,7 @@
 
 use runtime::config::{ConfigError, Loaded, Period};
 
-use super::Settings;
+use super::{ProxyProtocol, Settings};
 
 /// The smallest head that hyper will buffer, and the largest that fits a frame with what the edge adds to it.
 const MAX_HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=56 * 1024;
@@ -83,6 +83,12 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
             settings.drain_delay >= settings.grace,
             "drain_delay",
             "it leaves nothing of the grace period; write less than grace".to_owned(),
+        ),
+        (
+            visitors.proxy_protocol != ProxyProtocol(edge::ProxyProtocol::Off)
+                && settings.trusted_proxies.0.is_empty(),
+            "visitors.proxy_protocol",
+            "nobody is trusted to say it; write trusted_proxies too, or off".to_owned(),
         ),
         (
             links.dead_after <= links.ping_after,

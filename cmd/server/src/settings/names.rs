@@ -150,30 +150,59 @@ impl Scalar for PublicUrl {
         "scheme, domain and port as visitors see them, such as https://tunnels.example";
 }
 
-/// A network whose forwarding headers are believed.
+/// Networks whose forwarding headers are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proxy(pub(crate) IpNet);
+pub(crate) enum Proxy {
+    /// This machine.
+    Loopback,
+    /// Networks that the internet does not route (RFC 1918, RFC 4193).
+    Private,
+    Network(IpNet),
+}
+
+impl Proxy {
+    /// What it stands for.
+    pub(crate) fn networks(self) -> Vec<IpNet> {
+        let named: &[&str] = match self {
+            Self::Loopback => &["127.0.0.0/8", "::1/128"],
+            Self::Private => &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
+            Self::Network(network) => return vec![network],
+        };
+        let network = |text: &&str| text.parse().expect("it is a network");
+        named.iter().map(network).collect()
+    }
+}
 
 impl FromStr for Proxy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "loopback" => return Ok(Self::Loopback),
+            "private" => return Ok(Self::Private),
+            _ => {}
+        }
         let one = || text.parse::<IpAddr>().map(IpNet::from);
         text.parse()
             .or_else(|_| one())
-            .map(Self)
+            .map(Self::Network)
             .map_err(|_| format!("{text:?} is no IP address or network"))
     }
 }
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Loopback => f.write_str("loopback"),
+            Self::Private => f.write_str("private"),
+            Self::Network(network) => network.fmt(f),
+        }
     }
 }
 
 impl Scalar for Proxy {
-    const WANTED: &'static str = "an address such as 10.0.0.7 or a network such as 10.0.0.0/8";
+    const WANTED: &'static str =
+        "loopback, private, an address such as 10.0.0.7 or a network such as 10.0.0.0/8";
 }
 
 /// What joins the nodes of a fleet. May hold a password: shown without it, and never logged.

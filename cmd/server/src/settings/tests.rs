@@ -106,6 +106,14 @@ fn what_cannot_work_is_refused_with_field_and_cure() {
             "trusted_proxies (from a flag): \"everyone\" is no IP address",
         ),
         (
+            &[("visitors.proxy_protocol", "v2")],
+            "visitors.proxy_protocol (from a flag): \"v2\" is no such word; write off, accept or require",
+        ),
+        (
+            &[("visitors.proxy_protocol", "accept")],
+            "visitors.proxy_protocol (from a flag): nobody is trusted to say it; write trusted_proxies too, or off",
+        ),
+        (
             &[("port", "80")],
             "port (from a flag): unknown field `port`",
         ),
@@ -115,6 +123,74 @@ fn what_cannot_work_is_refused_with_field_and_cure() {
         assert!(error.starts_with(complaint), "{error}");
         assert_eq!(error.lines().count(), 1);
     }
+}
+
+#[test]
+fn proxies_are_trusted_by_word_address_or_network() {
+    let trusted = |words: &str| {
+        let settings = from_flags(&[("trusted_proxies", words)]).unwrap();
+        let networks = settings.edge().trusted_proxies.into_iter();
+        networks
+            .map(|network| network.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(trusted("loopback"), ["127.0.0.0/8", "::1/128"]);
+    assert_eq!(
+        trusted("private,192.0.2.7,2001:db8::/32"),
+        [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "fc00::/7",
+            "192.0.2.7/32",
+            "2001:db8::/32"
+        ]
+    );
+    let settings = from_flags(&[("trusted_proxies", "loopback,private,10.0.0.7")]).unwrap();
+    let shown = to_toml(&settings).unwrap();
+    assert!(
+        shown.contains("trusted_proxies = [\"loopback\", \"private\", \"10.0.0.7/32\"]"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn limits_are_for_the_edge_and_are_told_to_agents() {
+    let settings = from_flags(&[
+        ("limits.tunnel_requests_per_second", "50"),
+        ("limits.tunnel_request_burst", "80"),
+        ("limits.visitor_requests_per_second", "5"),
+        ("limits.visitor_misses_per_second", "unlimited"),
+        ("visitors.max_connections_per_address", "unlimited"),
+        ("visitors.proxy_protocol", "require"),
+        ("trusted_proxies", "loopback"),
+        ("connect_names", "eu.adit.example"),
+    ])
+    .unwrap();
+    let edge = settings.edge();
+    assert_eq!(edge.tunnel_requests, edge::Rate::new(50, 80));
+    assert_eq!(edge.visitor_requests, edge::Rate::new(5, 1000));
+    assert_eq!(edge.visitor_misses, None);
+    assert_eq!(edge.max_connections_per_address, None);
+    assert_eq!(edge.proxy_protocol, edge::ProxyProtocol::Require);
+    assert_eq!(edge.own_names, ["eu.adit.example"]);
+    let told = settings
+        .uplink(&PublicUrl::plain(&settings.domain, 80))
+        .limits;
+    assert_eq!(told.requests_per_second, Some(50));
+    assert_eq!(told.visitor_requests_per_second, Some(5));
+}
+
+#[test]
+fn a_password_in_the_bus_url_is_hidden() {
+    let settings = from_flags(&[("bus", "redis://joe:hunter2@store:6379/0")]).unwrap();
+    assert_eq!(settings.bus.expose(), "redis://joe:hunter2@store:6379/0");
+    assert!(
+        to_toml(&settings)
+            .unwrap()
+            .contains("bus = \"redis://[hidden]@store:6379/0\"")
+    );
+    assert!(!format!("{settings:?}").contains("hunter2"));
 }
 
 #[test]

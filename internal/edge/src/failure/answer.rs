@@ -246,6 +246,16 @@ impl Failure {
                 ),
                 1,
             ),
+            Self::OverRate(excess) => later(
+                plain(
+                    S::TOO_MANY_REQUESTS,
+                    "rate-limited",
+                    Hop::Server,
+                    "Too many requests",
+                    excess.sentence(),
+                ),
+                excess.retry_after,
+            ),
             Self::RateLimited => later(
                 plain(
                     S::TOO_MANY_REQUESTS,
