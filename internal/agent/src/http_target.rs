@@ -7,9 +7,11 @@
 mod dial;
 mod h2c;
 mod headers;
+mod host;
 mod http1;
 mod pool;
 mod protocol;
+mod proxy;
 mod upgrade;
 mod url;
 
@@ -19,8 +21,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::uri::Authority;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use messages::RequestHead;
 use tokio_util::task::TaskTracker;
@@ -30,8 +31,10 @@ use dial::Dial;
 use h2c::H2c;
 use http1::Http1;
 
+pub use host::{HostHeader, HostHeaderError};
 pub(crate) use pool::LeasedBody;
 pub use protocol::{TargetProtocol, TargetProtocolError};
+pub use proxy::{ProxyProtocol, ProxyProtocolError};
 pub use url::{TargetUrl, TargetUrlError};
 
 /// How a local service is called.
@@ -39,6 +42,10 @@ pub use url::{TargetUrl, TargetUrlError};
 pub struct HttpTargetConfig {
     /// What the service speaks. Default HTTP/1.1.
     pub protocol: TargetProtocol,
+    /// The Host that the service is told. Default the public one.
+    pub host: HostHeader,
+    /// Whether and how connections begin with the visitor's address. Default not.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// The longest wait for a TCP connection, over all addresses of the host. Default 5 s.
     pub connect_timeout: Duration,
     /// How long an idle HTTP/1.1 connection is kept. Default 4 s: below the 5 s after which Node closes one, in the very moment
@@ -52,6 +59,8 @@ impl Default for HttpTargetConfig {
     fn default() -> Self {
         Self {
             protocol: TargetProtocol::default(),
+            host: HostHeader::default(),
+            proxy_protocol: None,
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(4),
             max_idle: 128,
@@ -61,7 +70,9 @@ impl Default for HttpTargetConfig {
 
 /// One local HTTP service.
 pub struct HttpTarget {
-    authority: Authority,
+    url: TargetUrl,
+    /// What stands for the public Host.
+    host: Option<HeaderValue>,
     wire: Wire,
     dial: Dial,
 }
@@ -77,14 +88,17 @@ impl HttpTarget {
     /// the target is dropped.
     #[must_use]
     pub fn new(url: &TargetUrl, config: &HttpTargetConfig, tasks: &TaskTracker) -> Self {
-        let authority = url.authority().clone();
-        let dial = Dial::new(authority.clone(), config.connect_timeout);
+        let dial = Dial::new(url, config.connect_timeout, config.proxy_protocol);
+        let host = config.host.value(url);
         let wire = match config.protocol {
-            TargetProtocol::Http1 => Wire::Http1(Http1::new(dial.clone(), config, tasks)),
-            TargetProtocol::H2c => Wire::H2c(H2c::new(dial.clone(), tasks)),
+            TargetProtocol::Http1 => {
+                Wire::Http1(Http1::new(dial.clone(), host.clone(), config, tasks))
+            }
+            TargetProtocol::H2c => Wire::H2c(H2c::new(dial.clone(), host.clone(), tasks)),
         };
         Self {
-            authority,
+            url: url.clone(),
+            host,
             wire,
             dial,
         }
@@ -111,14 +125,14 @@ impl Target for HttpTarget {
     ) -> BoxFuture<'_, Result<SocketAnswer, TargetError>> {
         // The upgrade has a connection of its own; nothing of it goes to the visitor before its answer.
         drop(context);
-        upgrade::open(self.dial.clone(), head).boxed()
+        upgrade::open(self.dial.clone(), self.host.clone(), head).boxed()
     }
 }
 
 impl fmt::Debug for HttpTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpTarget")
-            .field("authority", &self.authority)
+            .field("url", &self.url)
             .finish_non_exhaustive()
     }
 }

@@ -32,7 +32,8 @@ pub use error::{AgentError, LinkError};
 pub use event::{Event, Outcome, PoolChange, PoolSize, Report};
 pub use hostname::Hostname;
 pub use http_target::{
-    HttpTarget, HttpTargetConfig, TargetProtocol, TargetProtocolError, TargetUrl, TargetUrlError,
+    HostHeader, HostHeaderError, HttpTarget, HttpTargetConfig, ProxyProtocol, ProxyProtocolError,
+    TargetProtocol, TargetProtocolError, TargetUrl, TargetUrlError,
 };
 pub use links::{Links, LinksError, MAX_LINKS};
 pub use self_check::SelfCheck;

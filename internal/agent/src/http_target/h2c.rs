@@ -3,6 +3,7 @@
 //!
 //! The pool of the HTTP/1.1 side would not do: it lends a connection to one exchange at a time.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
@@ -41,6 +42,8 @@ const MAX_HEADER_LIST: u32 = 256 * 1024;
 /// The connections to one target.
 pub(super) struct H2c {
     dial: Dial,
+    /// What stands for the public Host.
+    host: Option<HeaderValue>,
     builder: Builder<Owned>,
     tasks: TaskTracker,
     /// Locked while one is made: those who come meanwhile wait for it instead of making more.
@@ -54,7 +57,7 @@ struct Connection {
 }
 
 impl H2c {
-    pub(super) fn new(dial: Dial, tasks: &TaskTracker) -> Self {
+    pub(super) fn new(dial: Dial, host: Option<HeaderValue>, tasks: &TaskTracker) -> Self {
         let mut builder = Builder::new(Owned(tasks.clone()));
         builder
             .timer(TokioTimer::new())
@@ -66,6 +69,7 @@ impl H2c {
             .keep_alive_timeout(KEEP_ALIVE);
         Self {
             dial,
+            host,
             builder,
             tasks: tasks.clone(),
             connections: Mutex::default(),
@@ -78,7 +82,8 @@ impl H2c {
         request: Request<RequestBody>,
         context: &Context,
     ) -> Result<Response<TargetBody>, TargetError> {
-        let lost = match self.send(prepare(request)?).await? {
+        let visitor = context.visitor.addr;
+        let lost = match self.send(self.prepare(request)?, visitor).await? {
             Ok(response) => return Ok(response),
             Err(lost) => lost,
         };
@@ -88,15 +93,17 @@ impl H2c {
         };
         self.forget(&lost.load).await;
         tracing::debug!(request = %context.request_id, "the target let go of a kept connection; trying once more");
-        self.send(prepare(again)?).await?.map_err(|lost| lost.why)
+        let sent = self.send(self.prepare(again)?, visitor).await?;
+        sent.map_err(|lost| lost.why)
     }
 
     /// The outer error: there is no connection. The inner one: it was lost, or the target refused on it.
     async fn send(
         &self,
         request: Request<RequestBody>,
+        visitor: SocketAddr,
     ) -> Result<Result<Response<TargetBody>, Lost>, TargetError> {
-        let (mut sender, load) = self.connection().await?;
+        let (mut sender, load) = self.connection(visitor).await?;
         Ok(match sender.send_request(request).await {
             Ok(response) => {
                 load.mark();
@@ -113,7 +120,15 @@ impl H2c {
     }
 
     /// A connection with room for one request more, and the share in its load.
-    async fn connection(&self) -> Result<(SendRequest<RequestBody>, Arc<Kept>), TargetError> {
+    async fn connection(
+        &self,
+        visitor: SocketAddr,
+    ) -> Result<(SendRequest<RequestBody>, Arc<Kept>), TargetError> {
+        if self.dial.owner(visitor).is_some() {
+            // Not kept: nobody else may use it, and it would lie here for every visitor who ever came.
+            let Connection { sender, load } = self.connect(visitor).await?;
+            return Ok((sender, load));
+        }
         let mut connections = self.connections.lock().await;
         connections.retain(|one| !one.sender.is_closed());
         let free = connections.iter().find(|one| one.streams() < MAX_STREAMS);
@@ -125,14 +140,14 @@ impl H2c {
             }
             return Ok(taken);
         }
-        let one = self.connect().await?;
+        let one = self.connect(visitor).await?;
         let taken = (one.sender.clone(), one.load.clone());
         connections.push(one);
         Ok(taken)
     }
 
-    async fn connect(&self) -> Result<Connection, TargetError> {
-        let io = self.dial.connect().await?;
+    async fn connect(&self, visitor: SocketAddr) -> Result<Connection, TargetError> {
+        let io = self.dial.connect(visitor).await?;
         let shaken = self.builder.handshake(io).await;
         let (sender, driver) = shaken.map_err(|error| explain(&error))?;
         self.tasks.spawn(async move {
@@ -145,26 +160,33 @@ impl H2c {
             load: Arc::default(),
         })
     }
+
+    /// Makes a visitor's request one of this hop. The authority moves from Host to `:authority`, its place on HTTP/2;
+    /// path and query join it as parts.
+    fn prepare(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Request<RequestBody>, TargetError> {
+        if let Some(host) = &self.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(authority(request.headers_mut())?);
+        // With all three parts there is nothing to refuse; a later version of the library may differ.
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| {
+            TargetError::BadResponse(format!("the path cannot be sent: {error}"))
+        })?;
+        *request.version_mut() = Version::HTTP_2;
+        headers::prepare_h2c(request.headers_mut());
+        Ok(request)
+    }
 }
 
 impl Connection {
     fn streams(&self) -> usize {
         Arc::strong_count(&self.load) - 1
     }
-}
-
-/// Makes a visitor's request one of this hop. The public authority moves from Host to `:authority`, its place on HTTP/2;
-/// path and query join it as parts.
-fn prepare(mut request: Request<RequestBody>) -> Result<Request<RequestBody>, TargetError> {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority(request.headers_mut())?);
-    // With all three parts there is nothing to refuse; a later version of the library may differ.
-    *request.uri_mut() = Uri::from_parts(parts)
-        .map_err(|error| TargetError::BadResponse(format!("the path cannot be sent: {error}")))?;
-    *request.version_mut() = Version::HTTP_2;
-    headers::prepare_h2c(request.headers_mut());
-    Ok(request)
 }
 
 fn authority(headers: &mut HeaderMap) -> Result<Authority, TargetError> {

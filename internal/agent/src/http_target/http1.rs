@@ -1,10 +1,12 @@
 //! Requests to a target over HTTP/1.1, on connections that are kept.
 
 use std::future::ready;
+use std::net::SocketAddr;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Either};
-use http::{Request, Response, StatusCode, Version};
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::Builder;
 use tokio_util::task::TaskTracker;
@@ -27,15 +29,23 @@ const MAX_BUFFER: usize = 256 * 1024;
 /// The connections to one authority.
 pub(super) struct Http1 {
     dial: Dial,
+    /// What stands for the public Host.
+    host: Option<HeaderValue>,
     pool: Pool,
     builder: Builder,
     tasks: TaskTracker,
 }
 
 impl Http1 {
-    pub(super) fn new(dial: Dial, config: &HttpTargetConfig, tasks: &TaskTracker) -> Self {
+    pub(super) fn new(
+        dial: Dial,
+        host: Option<HeaderValue>,
+        config: &HttpTargetConfig,
+        tasks: &TaskTracker,
+    ) -> Self {
         Self {
             dial,
+            host,
             pool: Pool::new(config.max_idle, config.idle_timeout, tasks),
             builder: builder(),
             tasks: tasks.clone(),
@@ -52,12 +62,13 @@ impl Http1 {
         request: Request<RequestBody>,
         context: Context,
     ) -> BoxFuture<'_, Result<Response<TargetBody>, TargetError>> {
-        let request = prepare(request, &context);
-        let Some(kept) = self.pool.take() else {
-            return self.ask_anew(request).boxed();
+        let visitor = context.visitor.addr;
+        let request = self.prepare(request, &context);
+        let Some(kept) = self.pool.take(self.dial.owner(visitor)) else {
+            return self.ask_anew(request, visitor).boxed();
         };
         // Combinators, because an async block would hold the library's future three times.
-        self.ask(kept, request)
+        self.ask(kept, visitor, request)
             .then(|answered| match answered {
                 Ok(response) => Either::Left(ready(accept(response))),
                 Err(lost) => Either::Right(self.ask_once_more(lost, context).boxed()),
@@ -75,19 +86,20 @@ impl Http1 {
             Some(unsent) => Some(unsent),
             None if lost.error().is_parse() => None,
             // The target closed it in the same moment: nothing was asked of it yet.
-            None => context.again().map(|again| prepare(again, &context)),
+            None => context.again().map(|again| self.prepare(again, &context)),
         };
         let again = again.ok_or_else(|| explain(lost.error()))?;
         tracing::debug!(request = %context.request_id, "the target closed a kept connection; trying once more");
-        self.ask_anew(again).await
+        self.ask_anew(again, context.visitor.addr).await
     }
 
     async fn ask_anew(
         &self,
         request: Request<RequestBody>,
+        visitor: SocketAddr,
     ) -> Result<Response<TargetBody>, TargetError> {
-        let fresh = self.connect().await?;
-        match self.ask(fresh, request).await {
+        let fresh = self.connect(visitor).await?;
+        match self.ask(fresh, visitor, request).await {
             Ok(response) => accept(response),
             Err(lost) => Err(explain(lost.error())),
         }
@@ -96,20 +108,22 @@ impl Http1 {
     fn ask(
         &self,
         mut connection: Connection,
+        visitor: SocketAddr,
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<TargetBody>, Lost>> + Send + use<'_> {
-        connection.try_send_request(request).map(|answered| {
+        let owner = self.dial.owner(visitor);
+        connection.try_send_request(request).map(move |answered| {
             let response = answered.map_err(Box::new)?;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 // What it speaks now is nobody's.
                 return Ok(response.map(Into::into));
             }
-            Ok(self.pool.lend(connection, response).map(Into::into))
+            Ok(self.pool.lend(connection, owner, response).map(Into::into))
         })
     }
 
-    async fn connect(&self) -> Result<Connection, TargetError> {
-        let io = self.dial.connect().await?;
+    async fn connect(&self, visitor: SocketAddr) -> Result<Connection, TargetError> {
+        let io = self.dial.connect(visitor).await?;
         let shaken = self.builder.handshake(io).await;
         let (connection, driver) = shaken.map_err(|error| explain(&error))?;
         self.tasks.spawn(async move {
@@ -118,6 +132,26 @@ impl Http1 {
             }
         });
         Ok(connection)
+    }
+
+    /// Makes a visitor's request one of this hop, whose interim heads are handed on as they come.
+    fn prepare(
+        &self,
+        mut request: Request<RequestBody>,
+        context: &Context,
+    ) -> Request<RequestBody> {
+        *request.version_mut() = Version::HTTP_11;
+        headers::prepare_http1(&mut request);
+        if let Some(host) = &self.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        let context = context.clone();
+        hyper::ext::on_informational(&mut request, move |interim| {
+            let mut headers = interim.headers().clone();
+            headers::strip(&mut headers);
+            context.interim(interim.status(), headers);
+        });
+        request
     }
 }
 
@@ -130,19 +164,6 @@ fn builder() -> Builder {
         // A head and the body's first bytes leave in one write, none of them copied.
         .writev(true);
     builder
-}
-
-/// Makes a visitor's request one of this hop, whose interim heads are handed on as they come.
-fn prepare(mut request: Request<RequestBody>, context: &Context) -> Request<RequestBody> {
-    *request.version_mut() = Version::HTTP_11;
-    headers::prepare_http1(&mut request);
-    let context = context.clone();
-    hyper::ext::on_informational(&mut request, move |interim| {
-        let mut headers = interim.headers().clone();
-        headers::strip(&mut headers);
-        context.interim(interim.status(), headers);
-    });
-    request
 }
 
 /// A sentence and a code for a failed call. The wire gets no addresses, only what happened.

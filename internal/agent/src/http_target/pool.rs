@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context as Poller, Poll};
@@ -51,6 +52,8 @@ struct Idle {
 
 struct Resting {
     connection: Connection,
+    /// The one visitor it is for, where it is not for all.
+    owner: Option<SocketAddr>,
     since: Instant,
 }
 
@@ -69,13 +72,14 @@ impl Pool {
         }))
     }
 
-    /// The ready connection that was used last: the others may fall idle and go. Those that have closed are dropped on
+    /// The ready connection of this owner that was used last: the others may fall idle and go. Those that have closed are dropped on
     /// the way; those on which a request is still being sent, after its answer, are passed over.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(super) fn take(&self, owner: Option<SocketAddr>) -> Option<Connection> {
         let connections = &mut self.0.lock().connections;
         for at in (0..connections.len()).rev() {
-            let connection = &connections[at].connection;
-            if connection.is_ready() {
+            let resting = &connections[at];
+            let connection = &resting.connection;
+            if resting.owner == owner && connection.is_ready() {
                 return connections.remove(at).map(|resting| resting.connection);
             }
             if connection.is_closed() {
@@ -89,10 +93,12 @@ impl Pool {
     pub(super) fn lend(
         &self,
         connection: Connection,
+        owner: Option<SocketAddr>,
         response: Response<Incoming>,
     ) -> Response<LeasedBody> {
         let lease = Lease {
             connection,
+            owner,
             pool: self.0.clone(),
         };
         response.map(|body| LeasedBody::new(body, lease))
@@ -101,7 +107,7 @@ impl Pool {
 
 impl Shared {
     /// Keeps a connection, and lets the oldest go when there are too many.
-    fn keep(self: &Arc<Self>, connection: Connection) {
+    fn keep(self: &Arc<Self>, connection: Connection, owner: Option<SocketAddr>) {
         if connection.is_closed() || self.max_idle == 0 {
             return;
         }
@@ -111,6 +117,7 @@ impl Shared {
         }
         idle.connections.push_back(Resting {
             connection,
+            owner,
             since: Instant::now(),
         });
         if !idle.swept {
@@ -159,12 +166,13 @@ async fn sweep(pool: Weak<Shared>, gone: CancellationToken) {
 /// A connection with the way back to its pool.
 struct Lease {
     connection: Connection,
+    owner: Option<SocketAddr>,
     pool: Arc<Shared>,
 }
 
 impl Lease {
     fn give_back(self) {
-        self.pool.keep(self.connection);
+        self.pool.keep(self.connection, self.owner);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A real connection to a small raw service; the visitor's side speaks frames.
 
 mod kept;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,12 +92,11 @@ impl Service {
 
     /// A link that serves this service.
     async fn published(&self) -> Bench {
-        Bench::serving(HttpTarget::new(
-            &self.url,
-            &HttpTargetConfig::default(),
-            &TaskTracker::new(),
-        ))
-        .await
+        self.published_as(HttpTargetConfig::default()).await
+    }
+
+    async fn published_as(&self, config: HttpTargetConfig) -> Bench {
+        Bench::serving(HttpTarget::new(&self.url, &config, &TaskTracker::new())).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context as Poller, Poll};
 use bytes::Bytes;
 use exchange::socket::{derive_accept_key, generate_key};
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Request, Response, StatusCode, Uri};
@@ -32,14 +32,18 @@ enum Said {
 }
 
 /// Asks for a WebSocket. Dropping the future closes the connection.
-pub(super) async fn open(dial: Dial, head: RequestHead) -> Result<SocketAnswer, TargetError> {
-    let io = dial.connect().await?;
+pub(super) async fn open(
+    dial: Dial,
+    host: Option<HeaderValue>,
+    head: RequestHead,
+) -> Result<SocketAnswer, TargetError> {
+    let io = dial.connect(head.visitor.addr).await?;
     let (mut client, connection) = http1::handshake(io).await.map_err(|error| broken(&error))?;
     let mut driver: Driver = Box::pin(connection.with_upgrades());
     let key = key(&head.headers);
     let asking = async {
         let mut response = client
-            .send_request(request(head, &key))
+            .send_request(request(head, host, &key))
             .await
             .map_err(|error| broken(&error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -76,11 +80,15 @@ async fn taken(said: Said, driver: Option<Driver>) -> Result<SocketAnswer, Targe
     }
 }
 
-fn request(head: RequestHead, key: &str) -> Request<Empty<Bytes>> {
+fn request(head: RequestHead, host: Option<HeaderValue>, key: &str) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = Uri::from(head.target);
+    let host = host.unwrap_or_else(|| {
+        HeaderValue::try_from(head.authority).expect("an authority has only visible characters")
+    });
     let mut fields = head.headers;
     headers::strip(&mut fields);
+    fields.insert(HOST, host);
     fields.remove(SEC_WEBSOCKET_EXTENSIONS);
     fields.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     fields.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -1,15 +1,26 @@
 //! What a person may write for "my local service".
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::uri::Authority;
 
-/// A local HTTP service: host and port, nothing else.
+/// The longest path of a socket in bytes: `sun_path` of Linux without its final zero, the BSDs have three less.
+const MAX_SOCKET: usize = 107;
+
+/// A local HTTP service: host and port, or a socket in the file system; nothing else.
 ///
-/// Parsed from a port (`3000`, on this machine), `host:port`, or `http://host[:port]`.
+/// Parsed from a port (`3000`, on this machine), `host:port`, `http://host[:port]`, or `unix:/path/of.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetUrl(Authority);
+pub struct TargetUrl(Place);
+
+/// Where a service listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp(Authority),
+    Unix(PathBuf),
+}
 
 /// Why a text names no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +45,22 @@ pub enum TargetUrlError {
     /// No host, or one with characters that no host has.
     #[error("{0:?} is no host name or IP address (IPv6 in brackets)")]
     Host(String),
+    /// A socket's path that does not begin at the root, or is longer than systems take.
+    #[error("{0:?} is no path of a socket; give unix:/path/of.sock, of at most 107 bytes")]
+    Socket(String),
 }
 
 impl TargetUrl {
-    /// Host and port, as dialled.
+    /// Host and port, as dialled; `None` for a socket in the file system.
     #[must_use]
-    pub fn authority(&self) -> &Authority {
+    pub fn authority(&self) -> Option<&Authority> {
+        match &self.0 {
+            Place::Tcp(authority) => Some(authority),
+            Place::Unix(_) => None,
+        }
+    }
+
+    pub(super) fn place(&self) -> &Place {
         &self.0
     }
 }
@@ -51,6 +72,9 @@ impl FromStr for TargetUrl {
         let text = text.trim();
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             return build("localhost", port(text)?);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket(path);
         }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme), rest),
@@ -77,7 +101,10 @@ impl FromStr for TargetUrl {
 
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.0)
+        match &self.0 {
+            Place::Tcp(authority) => write!(f, "http://{authority}"),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }
 
@@ -107,8 +134,18 @@ fn build(host: &str, port: u16) -> Result<TargetUrl, TargetUrlError> {
     }
     format!("{host}:{port}")
         .parse()
-        .map(TargetUrl)
+        .map(|authority| TargetUrl(Place::Tcp(authority)))
         .map_err(|_| wrong())
+}
+
+/// `unix:/path`, or `unix:///path` as a URL would have it.
+fn socket(path: &str) -> Result<TargetUrl, TargetUrlError> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let legal = path.starts_with('/') && path.len() <= MAX_SOCKET && !path.contains('\0');
+    if !legal {
+        return Err(TargetUrlError::Socket(path.to_owned()));
+    }
+    Ok(TargetUrl(Place::Unix(path.into())))
 }
 
 #[cfg(test)]
@@ -126,6 +163,8 @@ mod tests {
             ("HTTP://nas_2", "http://nas_2:80"),
             ("http://[fd00::1]", "http://[fd00::1]:80"),
             (" 8080 ", "http://localhost:8080"),
+            ("unix:/run/app.sock", "unix:/run/app.sock"),
+            ("unix:///run/app.sock", "unix:/run/app.sock"),
         ] {
             let target: TargetUrl = written
                 .parse()
@@ -152,6 +191,8 @@ mod tests {
             (":3000", Error::Host(String::new())),
             ("::1:3000", Error::Host("::1".to_owned())),
             ("[::x]:3000", Error::Host("[::x]".to_owned())),
+            ("unix:app.sock", Error::Socket("app.sock".to_owned())),
+            ("unix:", Error::Socket(String::new())),
             ("lo cal:3000", Error::Host("lo cal".to_owned())),
         ] {
             assert_eq!(written.parse::<TargetUrl>(), Err(why), "{written:?}");

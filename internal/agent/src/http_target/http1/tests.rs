@@ -125,7 +125,7 @@ async fn kept(http1: &Http1) -> DuplexStream {
         target.write_all(OK).await.unwrap();
     };
     let (response, ()) = tokio::join!(asking, answering);
-    let response = http1.pool.lend(connection, response.unwrap());
+    let response = http1.pool.lend(connection, None, response.unwrap());
     response.into_body().collect().await.unwrap();
     target
 }
@@ -133,10 +133,10 @@ async fn kept(http1: &Http1) -> DuplexStream {
 #[tokio::test]
 async fn a_request_of_which_no_byte_was_written_is_sent_on_a_fresh_connection_whatever_it_asks() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let authority = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let url: crate::TargetUrl = listener.local_addr().unwrap().to_string().parse().unwrap();
     let config = HttpTargetConfig::default();
-    let dial = Dial::new(authority, config.connect_timeout);
-    let http1 = Http1::new(dial, &config, &TaskTracker::new());
+    let dial = Dial::new(&url, config.connect_timeout, None);
+    let http1 = Http1::new(dial, None, &config, &TaskTracker::new());
     // Closed, but nothing of ours has run since.
     drop(kept(&http1).await);
     let head = request(Method::POST, "/", &[]);

@@ -48,7 +48,7 @@ impl Bench {
             target.write_all(answer.as_bytes()).await.unwrap();
         };
         let (response, ()) = tokio::join!(asking, answering);
-        self.pool.lend(connection, response.unwrap())
+        self.pool.lend(connection, None, response.unwrap())
     }
 
     /// A connection that has answered a request and come back.
@@ -92,10 +92,10 @@ async fn the_connection_that_came_back_last_is_taken_first() {
     // Not read yet, so they stay out.
     let mut unread = Vec::new();
     for target in [&mut last, &mut first] {
-        let taken = bench.pool.take().unwrap();
+        let taken = bench.pool.take(None).unwrap();
         unread.push(bench.ask(taken, target, OK).await);
     }
-    assert!(bench.pool.take().is_none());
+    assert!(bench.pool.take(None).is_none());
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_connection_is_out_until_its_response_has_been_read_to_the_end() {
         target.write_all(chunks.as_bytes()).await.unwrap();
         let rest = body.collect().await.unwrap();
         assert_eq!(rest.to_bytes(), "ng");
-        assert!(bench.pool.take().is_some());
+        assert!(bench.pool.take(None).is_some());
     }
 }
 
@@ -130,7 +130,7 @@ async fn a_response_without_a_body_gives_its_connection_back_at_once() {
     let (connection, mut target) = bench.dial().await;
     let answer = "HTTP/1.1 204 No Content\r\n\r\n";
     let _response = bench.ask(connection, &mut target, answer).await;
-    assert!(bench.pool.take().is_some());
+    assert!(bench.pool.take(None).is_some());
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_connection_that_closed_meanwhile_is_dropped_and_the_next_one_taken() 
     drop(closed);
     settle().await;
     assert_eq!(bench.idle(), 2);
-    assert!(bench.pool.take().is_some());
+    assert!(bench.pool.take(None).is_some());
     assert_eq!(bench.idle(), 0);
 }
 
@@ -165,7 +165,7 @@ async fn what_a_target_says_unasked_closes_its_connection() {
     let mut target = bench.kept().await;
     target.write_all(OK.as_bytes()).await.unwrap();
     settle().await;
-    assert!(bench.pool.take().is_none());
+    assert!(bench.pool.take(None).is_none());
     assert!(is_closed(&mut target).await);
 }
 
@@ -185,7 +185,7 @@ async fn of_too_many_idle_connections_the_oldest_go() {
 async fn a_pool_without_room_keeps_nothing() {
     let bench = Bench::keeping(0);
     let mut target = bench.kept().await;
-    assert!(bench.pool.take().is_none());
+    assert!(bench.pool.take(None).is_none());
     assert!(is_closed(&mut target).await);
 }
 
@@ -211,7 +211,10 @@ async fn a_connection_in_use_starts_its_idle_time_anew() {
     let mut target = bench.kept().await;
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(3)).await;
-        let taken = bench.pool.take().expect("it was used three seconds ago");
+        let taken = bench
+            .pool
+            .take(None)
+            .expect("it was used three seconds ago");
         let response = bench.ask(taken, &mut target, OK).await;
         response.into_body().collect().await.unwrap();
     }
