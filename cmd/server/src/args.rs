@@ -1,7 +1,7 @@
 //! The command line. Every flag is optional here: a default of clap's would hide the file and the environment.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -25,11 +25,12 @@ Try it on one machine:
 On the internet, with a wildcard DNS record for the domain and TLS ended by a proxy in front:
   adit-server --domain tunnels.example --public-url https://tunnels.example
 
-Signals: SIGTERM and SIGINT drain (what is in flight may end, for `grace`); a second one ends at once.
+Signals: SIGTERM and SIGINT drain (what is in flight may end, for `grace`); a second one ends at once. SIGHUP reads the \
+rules of admission anew.
 Exit codes: 0 ended as asked, 1 failure, 2 wrong usage, 78 wrong configuration.";
 
 /// What was typed.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "adit-server", long_about = ABOUT, about = "The public side of Adit", after_help = AFTER)]
 #[command(version = VERSION.as_str(), disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -41,21 +42,31 @@ pub(crate) struct Cli {
 }
 
 /// What to do instead of serving.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Handle join tokens, which agents have to know where the server has some
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
 }
 
+/// What to do with tokens.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Print a new one: 32 random bytes in base64url, for a line of --token-file
+    New,
+}
+
 /// What to do with the configuration.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Print the settings that would be in force, as TOML, secrets hidden; fail when one is wrong
     Check,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Flags {
     /// Address and port for visitors and agents; port 0 lets the system choose [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", global = true)]
@@ -69,6 +80,12 @@ struct Flags {
     /// What joins the nodes of a fleet; memory is a fleet of one [default: memory]
     #[arg(long, value_name = "URL", global = true)]
     bus: Option<String>,
+    /// File of keys that are admitted, denied, and granted names (docs/admission.md)
+    #[arg(long, value_name = "FILE", global = true)]
+    keys_file: Option<String>,
+    /// File of join tokens, one a line: agents must know one of them
+    #[arg(long, value_name = "FILE", global = true)]
+    token_file: Option<String>,
     /// File of settings (TOML)
     #[arg(long, value_name = "FILE", env = "ADIT_CONFIG", global = true)]
     config: Option<PathBuf>,
@@ -106,6 +123,11 @@ const NOT_SETTINGS: [&str; 12] = [
 ];
 
 impl Cli {
+    /// The file of settings.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.settings.config.as_deref()
+    }
+
     /// The layers of settings that the command line and `environment` make up.
     pub(crate) fn layers(
         self,
@@ -122,6 +144,8 @@ impl Cli {
             .flag("domain", "--domain", flags.domain)
             .flag("public_url", "--public-url", flags.public_url)
             .flag("bus", "--bus", flags.bus)
+            .flag("admission.keys_file", "--keys-file", flags.keys_file)
+            .flag("admission.token_file", "--token-file", flags.token_file)
             .flag("workers", "--workers", flags.workers)
             .flag("exchanges.max_body", "--max-body", flags.max_body)
             .flag("log.format", "--log-format", flags.log_format)

@@ -1,22 +1,27 @@
 //! `adit-server`: arguments to configuration to `run`, and how that ended to an exit code.
 
 mod args;
+mod dns;
 mod listeners;
 mod node;
 mod pages;
+mod reload;
+mod rules;
 mod serve;
 mod settings;
 
 use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 use runtime::Exit;
 use runtime::config::{ConfigError, Loaded, to_toml};
 use tokio::runtime::Builder;
 
-use crate::args::{Cli, Command, ConfigCommand};
+use crate::args::{Cli, Command, ConfigCommand, TokenCommand};
+use crate::reload::Source;
 use crate::settings::Settings;
 
 #[cfg(feature = "mimalloc")]
@@ -54,15 +59,25 @@ fn main() -> ExitCode {
 
 fn run(mut cli: Cli) -> anyhow::Result<()> {
     let command = cli.command.take();
-    let loaded = settings::checked(cli.layers(env::vars_os())?.load()?)?;
+    if let Some(Command::Token(TokenCommand::New)) = command {
+        writeln!(io::stdout(), "{}", uplink::Token::generate().expose())?;
+        return Ok(());
+    }
+    let config = cli.config().map(Into::into);
+    let environment: Vec<_> = env::vars_os().collect();
+    // Asked again whenever the rules are read anew: the command line and the environment stay what they were.
+    let source: Source =
+        Arc::new(move || settings::checked(cli.clone().layers(environment.clone())?.load()?));
+    let loaded = source()?;
     match command {
-        None => serve::run(&loaded),
         Some(Command::Config(ConfigCommand::Check)) => check(&loaded),
+        _ => serve::run(&loaded, source, config),
     }
 }
 
 /// Prints what is in force, when all of it can be used.
 fn check(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
+    rules::read(loaded)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(node::try_fleet(loaded))?;
     io::stdout().write_all(to_toml(&loaded.settings)?.as_bytes())?;

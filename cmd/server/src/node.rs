@@ -10,8 +10,9 @@ use messages::NodeId;
 use runtime::config::Loaded;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
-use uplink::Uplink;
+use uplink::{Rules, Uplink};
 
+use crate::dns::Dns;
 use crate::pages::Pages;
 use crate::settings::{PublicUrl, Settings};
 
@@ -21,7 +22,7 @@ const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 /// Both halves of a server process.
 pub(crate) struct Node {
     pub(crate) edge: Arc<Edge>,
-    uplink: Arc<Uplink>,
+    pub(crate) uplink: Arc<Uplink>,
     fleet: bus::Node,
     /// From here on the node is not ready for new visitors.
     leaving: CancellationToken,
@@ -34,6 +35,7 @@ impl Node {
     /// When the bus cannot be joined, or the system has no randomness.
     pub(crate) async fn join(
         loaded: &Loaded<Settings>,
+        rules: Rules,
         public: &PublicUrl,
     ) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
@@ -46,11 +48,14 @@ impl Node {
             );
         }
         let leaving = CancellationToken::new();
-        let uplink = Uplink::new(
-            settings.uplink(public),
-            fleet.bus.clone(),
-            fleet.directory.clone(),
-        );
+        let name_servers = settings.admission.name_servers.0.iter();
+        let dns = Dns::of(name_servers.map(|server| server.0).collect());
+        let config = uplink::Config {
+            rules,
+            txt_resolver: Some(Arc::new(dns)),
+            ..settings.uplink(public)
+        };
+        let uplink = Uplink::new(config, fleet.bus.clone(), fleet.directory.clone());
         let pages = Arc::new(Pages::new(public, leaving.clone(), uplink.clone()));
         let edge = Edge::new(
             settings.edge(),
@@ -118,7 +123,15 @@ impl Node {
 /// # Errors
 /// As [`Node::join`], and when the bus cannot be reached: a server would start all the same, and go on trying.
 pub(crate) async fn try_fleet(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
-    let fleet = fleet(loaded, Arc::new(NodeInbox::default())).await?;
+    if let Some(file) = &loaded.settings.pins_file {
+        // It belongs to a server that may be running: only looked at.
+        let folder = file.as_path().parent();
+        if folder.is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            let why = format!("{file}: its folder is not there; make it");
+            return Err(loaded.fault("pins_file", why).into());
+        }
+    }
+    let fleet = connect(loaded, Arc::new(NodeInbox::default())).await?;
     let health = fleet.bus.health();
     fleet.leave().await;
     match health {
@@ -128,6 +141,15 @@ pub(crate) async fn try_fleet(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
 }
 
 async fn fleet(loaded: &Loaded<Settings>, inbox: Arc<NodeInbox>) -> anyhow::Result<bus::Node> {
+    let Some(file) = &loaded.settings.pins_file else {
+        return connect(loaded, inbox).await;
+    };
+    let fleet = bus::memory::Fleet::with_snapshot(file.as_path());
+    let fleet = fleet.map_err(|error| loaded.fault("pins_file", error.to_string()))?;
+    Ok(fleet.join(random_id()?, inbox))
+}
+
+async fn connect(loaded: &Loaded<Settings>, inbox: Arc<NodeInbox>) -> anyhow::Result<bus::Node> {
     let fleet = bus::connect(loaded.settings.bus.expose(), random_id()?, inbox).await;
     Ok(fleet.map_err(|error| loaded.fault("bus", error.to_string()))?)
 }

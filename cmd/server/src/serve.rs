@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -10,16 +11,25 @@ use runtime::config::Loaded;
 use runtime::{Signals, WorkerEnd, Workers, logging, resources};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
+use uplink::Rules;
 
 use crate::listeners::{self, Listeners};
 use crate::node::Node;
+use crate::reload::{Reload, Source};
+use crate::rules;
 use crate::settings::{PublicUrl, Settings};
 
 /// Serves until a signal, then drains.
 ///
 /// # Errors
 /// When it cannot begin, when a worker breaks, and when a second signal cuts the drain.
-pub(crate) fn run(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
+pub(crate) fn run(
+    loaded: &Loaded<Settings>,
+    source: Source,
+    config: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    // Before a port is taken: wrong lines are one complaint on the terminal.
+    let rules = rules::read(loaded)?;
     let settings = &loaded.settings;
     let (_lines, _written) = logging::start(settings.log.format, &settings.log.filter);
     if let Err(error) = resources::raise_open_files() {
@@ -33,9 +43,10 @@ pub(crate) fn run(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
     main.block_on(async {
         // Before anything that a signal should end in order.
         let signals = Signals::listen().context("cannot handle signals")?;
+        let reload = Reload::listen(source, config, settings).context("cannot handle signals")?;
         let shutdown = CancellationToken::new();
         tokio::select! {
-            end = serve(loaded, listeners, &shutdown) => end,
+            end = serve(loaded, rules, reload, listeners, &shutdown) => end,
             second = signals.until_forced(shutdown.clone()) => bail!("ended at once by a second signal ({second})"),
         }
     })
@@ -56,6 +67,8 @@ fn worker_count(settings: &Settings) -> usize {
 
 async fn serve(
     loaded: &Loaded<Settings>,
+    rules: Rules,
+    reload: Reload,
     listeners: Listeners,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -63,7 +76,7 @@ async fn serve(
     let Listeners { address, sockets } = listeners;
     let derived = || PublicUrl::plain(&settings.domain, address.port());
     let public = settings.public_url.clone().unwrap_or_else(derived);
-    let node = Node::join(loaded, &public).await?;
+    let node = Node::join(loaded, rules, &public).await?;
 
     let stop_accepting = CancellationToken::new();
     let finished = CancellationToken::new();
@@ -97,6 +110,7 @@ async fn serve(
     tokio::select! {
         end = life => end,
         () = node.keep_lease() => Ok(()),
+        () = reload.keep(&node.uplink, settings) => Ok(()),
     }
 }
 

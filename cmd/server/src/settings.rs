@@ -1,8 +1,9 @@
 //! Everything an operator can set, with its default and the checks that no single value can fail.
 //!
 //! The sections follow the words of the design: visitors (connections), exchanges (one request), links (an agent's
-//! connection), admission (before it is one).
+//! connection), admission (before it is one), policy (what agents may ask of the edge).
 
+mod admission;
 mod check;
 mod limits;
 mod names;
@@ -14,6 +15,7 @@ use runtime::config::{Count, CountLimit, List, Period, PeriodLimit, Size, SizeLi
 use runtime::logging::{LogFilter, LogFormat};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use admission::{Admission, FilePath, PolicyCeiling};
 pub(crate) use check::checked;
 pub(crate) use limits::{Limits, ProxyProtocol};
 pub(crate) use names::{BusUrl, Domain, Listen, Proxy, PublicUrl};
@@ -32,6 +34,9 @@ pub(crate) struct Settings {
     /// Peers whose forwarding headers are believed.
     pub(crate) trusted_proxies: List<Proxy>,
     pub(crate) bus: BusUrl,
+    /// Where a fleet of one keeps which keys were rotated away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pins_file: Option<FilePath>,
     pub(crate) workers: Count,
     /// What is in flight when a drain begins may take this long.
     pub(crate) grace: Period,
@@ -43,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) links: Links,
     pub(crate) admission: Admission,
+    pub(crate) policy: PolicyCeiling,
 }
 
 /// `[log]`: what is written to stderr.
@@ -92,17 +98,6 @@ pub(crate) struct Links {
     pub(crate) kib_burst: Count,
 }
 
-/// `[admission]`: agents on their way to a link. Keys are free, so the limits count addresses (a /64 of IPv6 as one).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Admission {
-    pub(crate) handshake_timeout: Period,
-    pub(crate) max_pending: Count,
-    pub(crate) max_pending_per_address: Count,
-    pub(crate) max_links_per_address: Count,
-    pub(crate) registrations_per_minute: CountLimit,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -112,6 +107,7 @@ impl Default for Settings {
             connect_names: List::default(),
             trusted_proxies: List::default(),
             bus: BusUrl::memory(),
+            pins_file: None,
             workers: Count::of(1),
             grace: Period::secs(30),
             drain_delay: Period::secs(0),
@@ -121,6 +117,7 @@ impl Default for Settings {
             limits: Limits::default(),
             links: Links::default(),
             admission: Admission::default(),
+            policy: PolicyCeiling::default(),
         }
     }
 }
@@ -169,18 +166,6 @@ impl Default for Links {
     }
 }
 
-impl Default for Admission {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Period::secs(10),
-            max_pending: Count::of(1024),
-            max_pending_per_address: Count::of(16),
-            max_links_per_address: Count::of(256),
-            registrations_per_minute: CountLimit(std::num::NonZeroU32::new(120)),
-        }
-    }
-}
-
 impl Settings {
     /// The public URL that is in force; `None` while the system has yet to choose the port.
     fn derived_url(&self) -> Option<PublicUrl> {
@@ -221,7 +206,7 @@ impl Settings {
         names.map(|name| name.as_str().to_owned()).collect()
     }
 
-    /// The settings of the agent-facing half, when visitors reach the server at `public`.
+    /// The settings of the agent-facing half, when visitors reach the server at `public`. The rules are read apart.
     pub(crate) fn uplink(&self, public: &PublicUrl) -> uplink::Config {
         let Self {
             links,
@@ -249,6 +234,7 @@ impl Settings {
             handshake_timeout: admission.handshake_timeout.0,
             max_pending: admission.max_pending.get(),
             max_pending_per_address: admission.max_pending_per_address.get(),
+            max_links: admission.max_links.0,
             max_links_per_address: admission.max_links_per_address.get(),
             registrations_per_minute_per_address: admission.registrations_per_minute.0,
             ping_after: links.ping_after.0,

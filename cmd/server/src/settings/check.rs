@@ -2,6 +2,8 @@
 
 use runtime::config::{ConfigError, Loaded, Period};
 
+use uplink::AdmissionMode;
+
 use super::{ProxyProtocol, Settings};
 
 /// The smallest head that hyper will buffer, and the largest that fits a frame with what the edge adds to it.
@@ -32,6 +34,8 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
         exchanges,
         links,
         admission,
+        pins_file,
+        bus,
         ..
     } = settings;
     let timers = [
@@ -105,6 +109,16 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
             visitors.max_headers.get() > headers,
             "visitors.max_headers",
             format!("more than a frame carries; write {headers} or less"),
+        ),
+        (
+            pins_file.is_some() && !bus.is_memory(),
+            "pins_file",
+            "the bus keeps the pins of a fleet; leave it out, or write bus = \"memory\"".to_owned(),
+        ),
+        (
+            admission.mode.0 == AdmissionMode::Listed && admission.keys_file.is_none(),
+            "admission.mode",
+            "nobody would come in; write admission.keys_file too, or open".to_owned(),
         ),
         (
             u32::try_from(exchanges.window_budget.0).is_err(),

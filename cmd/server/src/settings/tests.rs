@@ -114,6 +114,30 @@ fn what_cannot_work_is_refused_with_field_and_cure() {
             "visitors.proxy_protocol (from a flag): nobody is trusted to say it; write trusted_proxies too, or off",
         ),
         (
+            &[("admission.mode", "closed")],
+            "admission.mode (from a flag): \"closed\" is no mode of admission; write open or listed",
+        ),
+        (
+            &[("admission.mode", "listed")],
+            "admission.mode (from a flag): nobody would come in; write admission.keys_file too",
+        ),
+        (
+            &[("admission.custom_domains", "yes")],
+            "admission.custom_domains (from a flag): \"yes\" is neither; write true or false",
+        ),
+        (
+            &[("admission.name_servers", "dns.example")],
+            "admission.name_servers (from a flag): \"dns.example\" is no address of a name server",
+        ),
+        (
+            &[("policy.forbid", "cars")],
+            "policy.forbid (from a flag): no policy has a field \"cars\"; write basic_auth, ",
+        ),
+        (
+            &[("bus", "redis://store"), ("pins_file", "/pins")],
+            "pins_file (from a flag): the bus keeps the pins of a fleet; leave it out",
+        ),
+        (
             &[("port", "80")],
             "port (from a flag): unknown field `port`",
         ),
@@ -194,15 +218,36 @@ fn a_password_in_the_bus_url_is_hidden() {
 }
 
 #[test]
-fn a_password_in_the_bus_url_is_hidden() {
-    let settings = from_flags(&[("bus", "redis://joe:hunter2@store:6379/0")]).unwrap();
-    assert_eq!(settings.bus.expose(), "redis://joe:hunter2@store:6379/0");
+fn a_token_is_hidden_wherever_settings_are_shown() {
+    let settings =
+        from_flags(&[("admission.tokens", "a-token-of-ours-1,a-token-of-ours-2")]).unwrap();
+    assert_eq!(settings.admission.tokens.0.len(), 2);
+    let printed = to_toml(&settings).unwrap();
     assert!(
-        to_toml(&settings)
-            .unwrap()
-            .contains("bus = \"redis://[hidden]@store:6379/0\"")
+        printed.contains("tokens = [\"[hidden]\", \"[hidden]\"]"),
+        "{printed}"
     );
-    assert!(!format!("{settings:?}").contains("hunter2"));
+    assert!(!printed.contains("of-ours") && !format!("{settings:?}").contains("of-ours"));
+    let wrong = from_flags(&[("admission.tokens", "hunter2")]).unwrap_err();
+    assert!(!wrong.contains("hunter2"), "{wrong}");
+}
+
+#[test]
+fn a_name_server_listens_on_port_53_unless_it_is_said() {
+    let settings = from_flags(&[("admission.name_servers", "9.9.9.9,[::1]:5353,::1")]).unwrap();
+    let servers = settings.admission.name_servers.0.iter();
+    let servers: Vec<_> = servers.map(ToString::to_string).collect();
+    assert_eq!(servers, ["9.9.9.9:53", "[::1]:5353", "[::1]:53"]);
+}
+
+#[test]
+fn what_policies_may_have_at_most_is_what_a_policy_can_say() {
+    let ours = from_flags(&[]).unwrap().policy;
+    assert!(ours.forbid.0.is_empty());
+    assert_eq!(ours.max_credentials.get(), 8);
+    let mut theirs = uplink::Ceiling::default();
+    theirs.limit_credentials(8);
+    assert_eq!(ours.ceiling(), theirs);
 }
 
 #[test]
