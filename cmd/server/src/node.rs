@@ -57,8 +57,12 @@ impl Node {
         };
         let uplink = Uplink::new(config, fleet.bus.clone(), fleet.directory.clone());
         let pages = Arc::new(Pages::new(public, leaving.clone(), uplink.clone()));
+        let rules = uplink.clone();
         let edge = Edge::new(
-            settings.edge(),
+            edge::Config {
+                granted: edge::Granted::asking(move |host| rules.is_granted(host)),
+                ..settings.edge()
+            },
             fleet.bus.clone(),
             fleet.directory.clone(),
             pages,

@@ -12,6 +12,7 @@ use messages::{Disconnect, DisconnectCode, Frame, Message, Policy, RefusalCode, 
 use tempfile::TempDir;
 use testkit::hostile::{HostileAgent, wish};
 use testkit::process::Server;
+use testkit::visitor::Visitor;
 use tunnel::handshake::{RegisterError, Registration, Wanted};
 
 /// Files of one server.
@@ -181,6 +182,51 @@ async fn a_key_that_is_denied_in_the_file_is_cut_and_others_notice_nothing() {
         .program
         .says("the rules are in force keys=1 tokens=0 cut=1")
         .await;
+}
+
+#[tokio::test]
+async fn granted_hosts_get_their_visitors_and_what_nobody_holds_is_told_apart() {
+    let key = SecretKey::generate();
+    let folder = Folder::new();
+    let keys = folder.write(
+        "keys",
+        &format!("name=*.blog,name=blog,root {}\n", label(&key)),
+    );
+    let server = Server::start(&["--keys-file", &keys]).await;
+    let visit = async |host: &str, path: &str| {
+        let host = format!("{host}:{}", server.addr.port());
+        Visitor::new(server.addr, host).get(path).await
+    };
+    let answer = visit("blog.localhost", "/").await;
+    assert_eq!(answer.error(), Some("tunnel-offline"));
+    assert_eq!(
+        visit("wiki.localhost", "/").await.error(),
+        Some("unknown-host")
+    );
+    assert!(visit("localhost", "/").await.text().contains("Adit server"));
+
+    for (host, asked) in [
+        ("blog.localhost", "Blog.localhost"),
+        ("*.blog.localhost", "en.blog.localhost"),
+        ("localhost", "localhost"),
+    ] {
+        let wish = Registration {
+            wanted: Wanted::Host(host.to_owned()),
+            ..wish("127.0.0.1")
+        };
+        let granted = HostileAgent::register_with(&server, &key, &wish).await;
+        let mut agent = granted.expect("it is granted");
+        let answering = async {
+            let (stream, _) = agent.request().await;
+            agent.answer(stream, 200, &[], "from the agent", true).await;
+        };
+        let (answer, ()) = tokio::join!(visit(asked, "/"), answering);
+        assert_eq!(answer.text(), "from the agent", "{asked}");
+        let own = visit(asked, "/_adit/health/live");
+        if host == "localhost" {
+            assert_eq!(own.await.text(), "alive\n", "the server's own stay its own");
+        }
+    }
 }
 
 #[tokio::test]

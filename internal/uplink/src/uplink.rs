@@ -202,6 +202,13 @@ impl Uplink {
         cut
     }
 
+    /// Whether the operator has granted a host (canonical, no port) to some key, by
+    /// the rules that are in force now. Cheap.
+    #[must_use]
+    pub fn is_granted(&self, host: &str) -> bool {
+        self.rules.load().keys.grant(host)
+    }
+
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
             bus: self.bus.clone(),

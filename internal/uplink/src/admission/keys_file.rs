@@ -15,7 +15,7 @@
 use std::num::NonZeroU32;
 
 use data_encoding::BASE64URL_NOPAD;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use identity::{PublicKey, canonical_grant, check_name};
 use messages::TunnelId;
 
@@ -44,7 +44,11 @@ const OPTIONS: &str = "name=, root, domain=, auto-names, max-links=, deny";
 
 /// Keys, and what is said of each. Empty by default.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Keys(HashMap<TunnelId, Entry>);
+pub struct Keys {
+    entries: HashMap<TunnelId, Entry>,
+    /// Every host that is granted to anybody, `*.` first where it is a wildcard.
+    hosts: HashSet<String>,
+}
 
 /// What the file says of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +63,7 @@ impl Keys {
     /// # Errors
     /// Every line that breaks a rule.
     pub fn read_file(text: &[u8], domain: &str) -> Result<Self, BadLines> {
-        let mut keys = HashMap::new();
+        let mut keys = Self::default();
         let mut seen: HashMap<TunnelId, usize> = HashMap::new();
         lines::read(text, BOUNDS, |number, line| {
             let (key, entry) = read_line(line, domain)?;
@@ -68,33 +72,45 @@ impl Keys {
                     "this key is on line {before} too; write one line for it"
                 ));
             }
-            keys.insert(key, entry);
+            if let Entry::Listed(grants) = &entry {
+                keys.hosts.extend(grants.hosts.iter().cloned());
+            }
+            keys.entries.insert(key, entry);
             Ok(())
         })?;
-        Ok(Self(keys))
+        Ok(keys)
     }
 
     /// How many keys it names.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether it names none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// What is said of a key, by the tunnel that is its own.
     pub(crate) fn get(&self, key: TunnelId) -> Option<&Entry> {
-        self.0.get(&key)
+        self.entries.get(&key)
+    }
+
+    /// Whether some line grants a host (canonical), itself or by a wildcard.
+    pub(crate) fn grant(&self, host: &str) -> bool {
+        let below = || {
+            host.split_once('.')
+                .map(|(_, parent)| format!("*.{parent}"))
+        };
+        self.hosts.contains(host) || below().is_some_and(|wildcard| self.hosts.contains(&wildcard))
     }
 }
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keys({})", self.0.len())
+        write!(f, "Keys({})", self.entries.len())
     }
 }
 

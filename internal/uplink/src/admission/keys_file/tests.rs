@@ -67,6 +67,24 @@ fn options_stand_before_the_key() {
 }
 
 #[test]
+fn a_host_is_granted_when_some_line_says_so() {
+    let (one, other) = (key().label(None), key().label(None));
+    let keys = read(&format!("name=blog {one}\nname=*.wiki,root {other}")).unwrap();
+    for host in ["blog.adit.example", "en.wiki.adit.example", "adit.example"] {
+        assert!(keys.grant(host), "{host}");
+    }
+    for host in [
+        "wiki.adit.example",
+        "a.en.wiki.adit.example",
+        "en.blog.adit.example",
+        "example",
+        "",
+    ] {
+        assert!(!keys.grant(host), "{host}");
+    }
+}
+
+#[test]
 fn a_denied_key_is_denied() {
     let bad = key();
     let keys = read(&format!("deny {}", bad.label(None))).unwrap();
