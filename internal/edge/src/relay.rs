@@ -74,7 +74,7 @@ impl Relay<'_> {
             ..
         } = payload;
         if let Some(upgrade) = socket {
-            return ws::relay(self, head, upgrade, offers).await;
+            return ws::relay(self, head, *upgrade, offers).await;
         }
         let (inline, whole) = self.inline(&mut body, kind).await?;
         let opener = Opener::Http {

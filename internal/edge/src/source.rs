@@ -14,10 +14,13 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The body of a request on its way to the relay.
 #[derive(Debug)]
 pub(crate) enum Source {
+    /// There is none.
+    Empty,
     /// As it arrives.
     Visitor(Incoming),
-    /// Here already, whole.
-    Held(Held),
+    /// Here already, whole. Boxed, as it is rare and every request carries the room
+    /// for the largest of these.
+    Held(Box<Held>),
 }
 
 /// A body that was read to its end before its exchange opens.
@@ -30,13 +33,6 @@ pub(crate) struct Held {
     pub(crate) room: Option<[OwnedSemaphorePermit; 2]>,
 }
 
-impl Source {
-    /// No body.
-    pub(crate) fn empty() -> Self {
-        Self::Held(Held::default())
-    }
-}
-
 impl Body for Source {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -46,6 +42,7 @@ impl Body for Source {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut *self {
+            Self::Empty => Poll::Ready(None),
             Self::Visitor(body) => Pin::new(body).poll_frame(cx),
             Self::Held(held) => Poll::Ready(held.next().map(Ok)),
         }
@@ -53,6 +50,7 @@ impl Body for Source {
 
     fn is_end_stream(&self) -> bool {
         match self {
+            Self::Empty => true,
             Self::Visitor(body) => body.is_end_stream(),
             Self::Held(held) => held.data.is_none() && held.trailers.is_none(),
         }
@@ -60,6 +58,7 @@ impl Body for Source {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Empty => SizeHint::with_exact(0),
             Self::Visitor(body) => body.size_hint(),
             Self::Held(held) => {
                 SizeHint::with_exact(held.data.as_ref().map_or(0, |data| data.len() as u64))
@@ -85,15 +84,15 @@ mod tests {
     async fn a_held_body_gives_its_bytes_and_its_trailers_once() {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-        let body = Source::Held(Held {
+        let body = Source::Held(Box::new(Held {
             data: Some(Bytes::from_static(b"hello")),
             trailers: Some(trailers),
             room: None,
-        });
+        }));
         assert_eq!(body.size_hint().exact(), Some(5));
         let read = body.collect().await.unwrap();
         assert_eq!(read.trailers().unwrap()["grpc-status"], "0");
         assert_eq!(read.to_bytes(), "hello");
-        assert!(Source::empty().is_end_stream());
+        assert!(Source::Empty.is_end_stream());
     }
 }

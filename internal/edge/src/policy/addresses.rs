@@ -27,7 +27,7 @@ impl Addresses {
 
 impl Rule for Addresses {
     async fn apply<S: Next>(&self, call: Call, next: S) -> Answer {
-        let address = call.body().visitor.addr.ip();
+        let address = call.body().about.visitor.addr.ip();
         let among = |networks: &[Network]| networks.iter().any(|n| n.contains(address));
         let allowed = self.allow.is_empty() || among(&self.allow);
         if among(&self.deny) || !allowed {

@@ -111,7 +111,7 @@ impl Rule for Cors {
         if let Some(origin) = origin.as_ref().filter(|_| is_preflight(&call)) {
             return Ok(self.preflight(origin));
         }
-        let asked = call.body().asked;
+        let asked = call.body().about.asked;
         let answer = next.oneshot(call).await;
         // A page that may read what the service says may read what is said for it.
         let mut response = answer.unwrap_or_else(|failure| visit::failed(&failure, asked));

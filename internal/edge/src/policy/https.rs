@@ -21,7 +21,7 @@ impl HttpsOnly {
 
 impl Rule for HttpsOnly {
     async fn apply<S: Next>(&self, call: Call, next: S) -> Answer {
-        if call.body().visitor.scheme == Scheme::Https {
+        if call.body().about.visitor.scheme == Scheme::Https {
             return next.oneshot(call).await;
         }
         Err(Failure::HttpsOnly {

@@ -62,10 +62,10 @@ impl BasicAuth {
     async fn admit(&self, call: &Call) -> Result<(), Failure> {
         let offered = Offered::of(call.headers())?.ok_or(Failure::PasswordRequired)?;
         let mark = self.mark(&offered);
-        let payload = call.body();
+        let about = call.body().about;
         let who = Who {
-            tunnel: payload.tunnel,
-            address: payload.visitor.addr.ip(),
+            tunnel: about.tunnel,
+            address: about.visitor.addr.ip(),
         };
         let credentials = self.credentials.clone();
         let right = self

@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     forwarded::Visitor,
     page::Asked,
-    request::{BodyKind, Call, Payload},
+    request::{About, BodyKind, Call, Payload},
     source::{Held, Source},
 };
 
@@ -150,19 +150,21 @@ impl Asking {
             .body
             .as_ref()
             .map_or(BodyKind::None, |_| BodyKind::Present);
-        let source = Source::Held(Held {
+        let source = Source::Held(Box::new(Held {
             data: self.body,
             ..Held::default()
-        });
+        }));
         let asked = Asked::of(&self.request, RequestId([0; 16]));
         let visitor = self.visitor;
         self.request.map(|()| Payload {
             body: Peeked::new(source),
             kind,
             socket: None,
-            visitor,
-            tunnel: TunnelId([7; 32]),
-            asked,
+            about: About {
+                visitor,
+                tunnel: TunnelId([7; 32]),
+                asked,
+            },
         })
     }
 

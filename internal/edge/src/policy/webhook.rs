@@ -87,7 +87,7 @@ impl Webhook {
         let mut macs = self.macs.clone();
         claim.begin(&mut macs);
         let payload = call.body_mut();
-        let body = std::mem::replace(&mut payload.body, Peeked::new(Source::empty()));
+        let body = std::mem::replace(&mut payload.body, Peeked::new(Source::Empty));
         let held = self.holding.read(body, &mut macs).await?;
         if payload.kind == BodyKind::Expected {
             // The visitor was told to go on when his body was read.
@@ -115,7 +115,7 @@ fn put_back(call: &mut Call, held: Held) {
     if held.data.is_none() && held.trailers.is_none() {
         payload.kind = BodyKind::None;
     }
-    payload.body = Peeked::new(Source::Held(held));
+    payload.body = Peeked::new(Source::Held(Box::new(held)));
 }
 
 fn now() -> u64 {

@@ -183,16 +183,16 @@ mod tests {
     }
 
     fn body(text: &'static str) -> Peeked<Source> {
-        Peeked::new(Source::Held(Held {
+        Peeked::new(Source::Held(Box::new(Held {
             data: Some(Bytes::from_static(text.as_bytes())),
             ..Held::default()
-        }))
+        })))
     }
 
     #[tokio::test]
     async fn a_body_is_held_up_to_the_limit() {
         let held = holding(5).read(body("12345"), &mut []).await.unwrap();
-        let read = Source::Held(held).collect().await.unwrap();
+        let read = Source::Held(Box::new(held)).collect().await.unwrap();
         assert_eq!(read.to_bytes(), "12345");
         let larger = holding(4).read(body("12345"), &mut []).await;
         assert_eq!(larger.unwrap_err(), Failure::RequestTooLarge(Some(4)));
