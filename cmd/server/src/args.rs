@@ -107,7 +107,7 @@ struct Flags {
 }
 
 /// Variables that begin like ours and are not settings of the server: its own `--config`, and the agent's.
-const NOT_SETTINGS: [&str; 12] = [
+const NOT_SETTINGS: [&str; 22] = [
     "ADIT_CONFIG",
     "ADIT_SERVER",
     "ADIT_KEY",
@@ -116,6 +116,16 @@ const NOT_SETTINGS: [&str; 12] = [
     "ADIT_LINKS",
     "ADIT_MODE",
     "ADIT_NAME",
+    "ADIT_SUBDOMAIN",
+    "ADIT_CUSTOM_DOMAIN",
+    "ADIT_AUTO_NAME",
+    "ADIT_TOKEN",
+    "ADIT_TOKEN_FILE",
+    "ADIT_BASIC_AUTH",
+    "ADIT_BASIC_AUTH_FILE",
+    "ADIT_SELF_CHECK",
+    "ADIT_HOST_HEADER",
+    "ADIT_SEND_PROXY_PROTOCOL",
     "ADIT_EXPECT_DOMAIN",
     "ADIT_CA_FILE",
     "ADIT_TARGET_PROTOCOL",

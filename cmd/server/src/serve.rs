@@ -1,5 +1,6 @@
 //! The life of the server: bind, join, work, drain.
 
+use std::env;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ use crate::reload::{Reload, Source};
 use crate::rules;
 use crate::settings::{PublicUrl, Settings};
 
+/// Where agents find the token they give. Who sets it for a server wants it to ask for one.
+const AGENTS_TOKEN: [&str; 2] = ["ADIT_TOKEN", "ADIT_TOKEN_FILE"];
+
 /// Serves until a signal, then drains.
 ///
 /// # Errors
@@ -35,6 +39,7 @@ pub(crate) fn run(
     if let Err(error) = resources::raise_open_files() {
         tracing::warn!(%error, "cannot raise the limit of open files: there may be room for fewer connections");
     }
+    warn_of_an_agents_token(&rules);
     let listeners = listeners::bind(settings.listen.0, worker_count(settings))?;
     let main = Builder::new_current_thread()
         .enable_all()
@@ -50,6 +55,21 @@ pub(crate) fn run(
             second = signals.until_forced(shutdown.clone()) => bail!("ended at once by a second signal ({second})"),
         }
     })
+}
+
+/// A variable that looks like a lock and is none must not pass in silence.
+fn warn_of_an_agents_token(rules: &Rules) {
+    let variable = AGENTS_TOKEN
+        .into_iter()
+        .find(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if let Some(variable) = variable
+        && rules.tokens.is_empty()
+    {
+        tracing::warn!(
+            variable,
+            "this variable is the agent's, and no token is asked for; servers take ADIT_ADMISSION__TOKENS or --token-file"
+        );
+    }
 }
 
 /// Only Linux deals the connections of a shared port out to all of its listeners.

@@ -241,7 +241,7 @@ impl Settings {
             dead_after: links.dead_after.0,
             messages_per_second: rate(links.messages_per_second, links.message_burst),
             kib_per_second: rate(links.kib_per_second, links.kib_burst),
-            limits: self.limits.told(messages::LinkLimits {
+            limits: self.limits.told(&messages::LinkLimits {
                 max_body: exchanges.max_body.0,
                 max_message: exchanges.max_body.0,
                 head_timeout_ms: milliseconds(exchanges.head_timeout.0),

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails like the test")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use assert_cmd::Command;
 use identity::SecretKey;
@@ -157,6 +159,27 @@ fn a_new_token_is_printed_and_tokens_are_hidden_in_what_config_check_prints() {
         "{printed}"
     );
     assert!(!printed.contains(one.trim()) && !printed.contains(other.trim()));
+}
+
+#[test]
+fn a_token_in_the_agents_variable_is_warned_about_where_nobody_is_asked_for_one() {
+    let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_adit-server"))
+        .args(["--listen", "127.0.0.1:0"])
+        .env_clear()
+        .env("ADIT_TOKEN", "hunter2-hunter2-hunter2")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let log: Vec<_> = lines
+        .map(Result::unwrap)
+        .take_while(|line| !line.contains("listening on"))
+        .collect();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let log = log.concat();
+    assert!(log.contains("no token is asked for"), "{log}");
+    assert!(!log.contains("hunter2"));
 }
 
 #[tokio::test]

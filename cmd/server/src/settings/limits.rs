@@ -56,11 +56,11 @@ impl Limits {
     }
 
     /// What agents are told of it.
-    pub(crate) fn told(&self, limits: messages::LinkLimits) -> messages::LinkLimits {
+    pub(crate) fn told(&self, limits: &messages::LinkLimits) -> messages::LinkLimits {
         messages::LinkLimits {
             requests_per_second: self.tunnel_requests_per_second.0.map(NonZeroU32::get),
             visitor_requests_per_second: self.visitor_requests_per_second.0.map(NonZeroU32::get),
-            ..limits
+            ..limits.clone()
         }
     }
 }
