@@ -149,7 +149,9 @@ pub const CHECKS: &[Check] = checks! {
         a_name_is_free_when_its_owner_has_left,
         a_name_is_free_when_its_owners_node_is_dead,
         an_owner_that_comes_back_is_not_replaced_by_another,
+        a_pool_that_comes_back_is_not_replaced_by_another,
         a_session_of_one_owner_is_nothing_to_another,
+        takeovers_of_one_owner_are_not_held_against_another,
         an_owner_takes_over_from_itself,
     }
     policies {

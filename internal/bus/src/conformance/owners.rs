@@ -100,7 +100,46 @@ pub(super) async fn an_owner_that_comes_back_is_not_replaced_by_another(stage: &
         a.finds(tunnel, &[(&a, 2), (&b, 3)]).await;
         a.withdraw(tunnel, 2, 3).await;
         b.withdraw(tunnel, 3, 3).await;
+        let again = claim(tunnel, session, 4).of(one).presenting(granted);
+        assert_eq!(b.holds(again).await, granted, "it is its generation now");
+        b.withdraw(tunnel, 4, 3).await;
     }
+}
+
+/// The first that comes back makes the name its owner's again; the others are no strangers then.
+pub(super) async fn a_pool_that_comes_back_is_not_replaced_by_another(stage: &Stage<'_>) {
+    let (a, b) = (stage.node().await, stage.node().await);
+    let (one, other) = (a_hash(), a_hash());
+    let (tunnel, first, second) = (a_tunnel(), a_session(), a_session());
+    let before = a.holds(Claim::shared(tunnel, second, 2).of(one)).await;
+    a.holds(Claim::shared(tunnel, first, 1).of(one)).await;
+    a.withdraw(tunnel, 1, 2).await;
+    a.withdraw(tunnel, 2, 2).await;
+    b.holds(Claim::exclusive(tunnel, a_session(), 1).of(other))
+        .await;
+    b.withdraw(tunnel, 1, 2).await;
+    a.holds(Claim::shared(tunnel, first, 3).of(one)).await;
+    a.holds(Claim::shared(tunnel, second, 4).of(one).presenting(before))
+        .await;
+    b.finds(tunnel, &[(&a, 3), (&a, 4)]).await;
+}
+
+pub(super) async fn takeovers_of_one_owner_are_not_held_against_another(stage: &Stage<'_>) {
+    let a = stage.node().await;
+    let tunnel = a_tunnel();
+    let (one, other) = (a_hash(), a_hash());
+    for link in 0..6 {
+        a.holds(Claim::exclusive(tunnel, a_session(), link).of(one))
+            .await;
+    }
+    let more = a.announce(Claim::exclusive(tunnel, a_session(), 6).of(one));
+    assert_eq!(more.await, Err(AnnounceError::Contended));
+    a.withdraw(tunnel, 5, 2).await;
+    for link in 7..9 {
+        a.holds(Claim::exclusive(tunnel, a_session(), link).of(other))
+            .await;
+    }
+    a.finds(tunnel, &[(&a, 8)]).await;
 }
 
 /// Sessions are numbers that agents choose: knowing one is worth nothing with another key.

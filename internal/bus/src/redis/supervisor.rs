@@ -176,10 +176,7 @@ async fn announce_all(shared: &Shared, session: &Session) {
     let count = shared.own.count();
     let announced = {
         let _upkeep = shared.upkeep.lock().await;
-        match shared.announce_pending(session).await {
-            Ok(()) => shared.pin_owed(session).await,
-            Err(error) => Err(error),
-        }
+        shared.announce_pending(session).await
     };
     match announced {
         Ok(()) if count > 0 => tracing::info!(

@@ -236,3 +236,19 @@ async fn policies_are_announced_again_after_a_flush() {
     let text = b.node.directory.policy(tunnel(1), PolicyId([7; 32]));
     assert_eq!(text, Some(Bytes::from(vec![7; 100])));
 }
+
+/// How a script writes a link and how its node compares it are two places.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_stands_as_it_should_is_not_announced_again() {
+    let server = Server::start(&[]).await;
+    let a = Actor::join(&server.url(), 1).await;
+    a.is_up().await;
+    a.holds(&claim(tunnel(2), 1, 1)).await;
+    a.holds(&ruled(7, 1, 2)).await;
+    server.run("CONFIG RESETSTAT").await;
+    // Several intervals of comparing.
+    sleep(Duration::from_secs(2)).await;
+    let done = server.run("INFO commandstats").await;
+    assert!(done.contains("cmdstat_hget:"), "it compares: {done}");
+    assert!(!done.contains("cmdstat_evalsha:"), "{done}");
+}
