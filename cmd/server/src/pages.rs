@@ -63,10 +63,12 @@ fn routes(public: &PublicUrl, leaving: CancellationToken) -> BoxedFilter<(warp::
         .map(move |accept: Option<String>| home.answer(accept.as_deref()))
         .boxed();
     let live = warp::path!("_adit" / "health" / "live")
-        .map(|| text(StatusCode::OK, "alive\n"))
+        .and(warp::header::optional::<String>(ACCEPT.as_str()))
+        .map(|accept: Option<String>| ALIVE.answer(accept.as_deref()))
         .boxed();
     let ready = warp::path!("_adit" / "health" / "ready")
-        .map(move || readiness(&leaving))
+        .and(warp::header::optional::<String>(ACCEPT.as_str()))
+        .map(move |accept: Option<String>| readiness(&leaving).answer(accept.as_deref()))
         .boxed();
     let pages = home.or(live).unify().boxed().or(ready).unify().boxed();
     let reading = warp::get().or(warp::head()).unify().boxed();
@@ -89,11 +91,47 @@ async fn refusal(rejection: Rejection) -> Result<warp::reply::Response, std::con
     Ok(answer)
 }
 
-fn readiness(leaving: &CancellationToken) -> warp::reply::Response {
+/// What a probe hears: a word, or JSON where it asks for that.
+struct Health {
+    status: StatusCode,
+    text: &'static str,
+    json: &'static str,
+}
+
+const ALIVE: Health = Health {
+    status: StatusCode::OK,
+    text: "alive\n",
+    json: r#"{"probe":"live","status":"ok"}"#,
+};
+const READY: Health = Health {
+    status: StatusCode::OK,
+    text: "ready\n",
+    json: r#"{"probe":"ready","status":"ok"}"#,
+};
+const LEAVING: Health = Health {
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    text: "draining\n",
+    json: r#"{"probe":"ready","status":"draining"}"#,
+};
+
+impl Health {
+    fn answer(&self, accept: Option<&str>) -> warp::reply::Response {
+        let json = accept.is_some_and(|accept| accept.contains("application/json"));
+        let mut answer = text(self.status, if json { self.json } else { self.text });
+        let headers = answer.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("accept"));
+        if json {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        answer
+    }
+}
+
+fn readiness(leaving: &CancellationToken) -> &'static Health {
     if leaving.is_cancelled() {
-        text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        &LEAVING
     } else {
-        text(StatusCode::OK, "ready\n")
+        &READY
     }
 }
 
@@ -210,6 +248,25 @@ mod tests {
         assert_eq!(
             ask("HEAD", "/_adit/health/live", None, &leaving).await.0,
             200
+        );
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_wants_json_gets_it() {
+        let here = CancellationToken::new();
+        let ask = async |path, leaving| ask("GET", path, Some("application/json"), leaving).await;
+        assert_eq!(
+            ask("/_adit/health/live", &here).await,
+            (200, r#"{"probe":"live","status":"ok"}"#.into())
+        );
+        assert_eq!(
+            ask("/_adit/health/ready", &here).await,
+            (200, r#"{"probe":"ready","status":"ok"}"#.into())
+        );
+        here.cancel();
+        assert_eq!(
+            ask("/_adit/health/ready", &here).await,
+            (503, r#"{"probe":"ready","status":"draining"}"#.into())
         );
     }
 

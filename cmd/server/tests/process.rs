@@ -89,10 +89,15 @@ impl Drop for Running {
 }
 
 fn get(address: &str, path: &str) -> String {
+    ask(address, &format!("GET {path}"), address)
+}
+
+/// Any request line but for its version.
+fn ask(address: &str, request: &str, host: &str) -> String {
     let mut visitor = TcpStream::connect(address).unwrap();
     write!(
         visitor,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();
@@ -110,6 +115,51 @@ fn a_server_says_where_it_listens_and_answers_there() {
         }
         assert!(get(&server.address, "/").contains("This is an Adit server."));
     }
+}
+
+/// Without the fields that differ from one answer to the next.
+fn head(answer: &str) -> Vec<String> {
+    let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+    let lines = head.lines().filter(|line| !line.starts_with("date: "));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn probes_are_answered_on_every_name_of_the_server_without_a_body_to_head_and_to_reading_alone() {
+    let server = Running::start(&["--domain", "adit.example"]);
+    let address = &server.address;
+    for host in [
+        "adit.example",
+        "Adit.Example:8080",
+        "127.0.0.1",
+        "[::1]:80",
+        "localhost",
+    ] {
+        for probe in ["live", "ready"] {
+            let ask = |method| {
+                let request = format!("{method} /_adit/health/{probe}");
+                ask(address, &request, host)
+            };
+            let got = ask("GET");
+            assert!(got.starts_with("HTTP/1.1 200 "), "{got}");
+            let only_head = ask("HEAD");
+            assert_eq!(head(&only_head), head(&got));
+            assert!(only_head.ends_with("\r\n\r\n") && only_head.contains("\r\ncontent-length: "));
+            for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+                let refused = ask(method);
+                assert!(refused.starts_with("HTTP/1.1 405 "), "{method}: {refused}");
+                assert!(refused.contains("\r\nallow: GET, HEAD\r\n"), "{refused}");
+            }
+        }
+        for path in ["/_adit", "/_adit/", "/_adit/health", "/_adit/x"] {
+            let answer = ask(address, &format!("GET {path}"), host);
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+        }
+        let door = ask(address, "GET /_adit/connect", host);
+        assert!(door.starts_with("HTTP/1.1 426 "), "{door}");
+    }
+    let elsewhere = ask(address, "GET /_adit/health/live", "other.example");
+    assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
 }
 
 #[test]
