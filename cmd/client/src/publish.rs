@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use agent::{Agent, Config, Hostname, HttpTarget, HttpTargetConfig};
+use agent::{Agent, AgentError, Config, HttpTarget, HttpTargetConfig};
 use anyhow::Context as _;
 use identity::SecretKey;
+use messages::RefusalCode;
 use runtime::Signals;
 use runtime::logging::{self, LogFilter, LogFormat};
 use tokio::runtime::Builder;
@@ -15,14 +16,19 @@ use tunnel::ws::client_config;
 use crate::args::Http;
 use crate::console::Console;
 use crate::key;
-use crate::settings::{self, Settings, Variable};
+use crate::settings::{self, Secrets, Settings, Variable};
 
 /// Runs `adit http …` until a signal, or until the agent must not go on.
 pub(crate) fn run(
     http: &Http,
     variables: impl IntoIterator<Item = Variable>,
 ) -> anyhow::Result<()> {
+    let variables: Vec<_> = variables.into_iter().collect();
+    let secrets = Secrets::of(&variables)?;
     let settings = Settings::load(http.layers(settings::environment(variables)?))?;
+    let (token, policy) = (settings.token(&secrets)?, settings.policy(&secrets)?);
+    // The passwords in it have been hashed.
+    drop(secrets);
     let (lines, _written) = logging::start(settings.log_format, &filter(http, settings.log_format));
     let console = Console::new(http, &settings, lines);
     let (key, made) = key::open_or_make(&settings.key)?;
@@ -34,9 +40,13 @@ pub(crate) fn run(
     }
     let service = HttpTargetConfig {
         protocol: settings.target_protocol,
+        host: settings.host_header.clone(),
+        proxy_protocol: settings.send_proxy_protocol,
         ..HttpTargetConfig::default()
     };
-    let config = config(&settings, key, http.no_retry)?;
+    let mut config = config(&settings, key, http.connection.no_retry)?;
+    config.token = token;
+    config.policy = policy;
     // One thread: what an agent does is wait for others.
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -48,22 +58,24 @@ pub(crate) fn run(
 /// In text, what people want to know is said in words by the console, and the log is for trouble. In JSON everything
 /// is an event of the log.
 fn filter(http: &Http, format: LogFormat) -> LogFilter {
-    if http.quiet || (format == LogFormat::Text && http.verbose == 0) {
+    if http.output.quiet || (format == LogFormat::Text && http.output.verbose == 0) {
         LogFilter::quiet()
     } else {
-        LogFilter::verbosity(http.verbose)
+        LogFilter::verbosity(http.output.verbose)
     }
 }
 
 fn config(settings: &Settings, key: SecretKey, no_retry: bool) -> anyhow::Result<Config> {
     let mut config = Config::new(settings.server.clone(), Arc::new(key));
-    config.hostname = settings.name.clone().map_or(Hostname::Own, Hostname::Named);
+    config.hostname = settings.hostname.clone();
+    config.self_check = settings.self_check;
     config.expect_domain.clone_from(&settings.expect_domain);
     config.mode = settings.mode;
     config.links = settings.links;
     config.no_retry = no_retry;
     config.agent = concat!("adit/", env!("CARGO_PKG_VERSION")).to_owned();
-    if config.server.is_tls() {
+    // The public URL may have TLS where the way to the server has none.
+    if config.server.is_tls() || config.self_check {
         config.connect.tls = Some(client_config(settings.ca_file.as_deref())?);
     }
     Ok(config)
@@ -82,7 +94,22 @@ async fn publish(
     let agent = Agent::new(config, Arc::new(target));
     let shutdown = CancellationToken::new();
     tokio::select! {
-        ended = agent.run(shutdown.clone(), move |event| console.tell(event)) => Ok(ended?),
+        ended = agent.run(shutdown.clone(), move |event| console.tell(event)) => ended.map_err(with_advice),
         _forced = signals.until_forced(shutdown) => Ok(()),
     }
+}
+
+/// What only the command can say: by which words of its own a refusal is mended. The others say it themselves.
+fn with_advice(error: AgentError) -> anyhow::Error {
+    let advice = match &error {
+        AgentError::Refused(refused) if refused.code == RefusalCode::TokenRequired => {
+            "the join token is given by ADIT_TOKEN or --token-file"
+        }
+        AgentError::Refused(refused) if refused.code == RefusalCode::NotAllowed => {
+            "`adit key show` prints what its operator needs"
+        }
+        _ => return error.into(),
+    };
+    let words = format!("{error}; {advice}");
+    anyhow::Error::new(error).context(words)
 }

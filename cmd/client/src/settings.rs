@@ -1,32 +1,52 @@
 //! The settings of an agent: read from their layers, checked, and turned into what the agent takes.
 
+mod hostname;
+mod passwords;
+mod policy;
+mod secret;
 mod words;
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use agent::{Links, TargetProtocol};
-use identity::{Mode, canonical_host, check_name};
+use agent::{HostHeader, Hostname, Links, ProxyProtocol, TargetProtocol};
+use identity::{Mode, canonical_host};
+use messages::{Policy, Secret};
 use runtime::config::{ConfigError, Layers, Loaded};
 use runtime::logging::LogFormat;
 use serde::Deserialize;
 use tunnel::ws::Endpoint;
 
-use self::words::{LinksWord, ModeWord};
+pub(crate) use self::hostname::Spelling;
+use self::policy::WrittenPolicy;
+pub(crate) use self::secret::Secrets;
+use self::words::{LinksWord, ModeWord, Switch};
 
 /// The variables that are settings here. Others that begin alike are the server's.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 16] = [
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_NAME",
+    "ADIT_SUBDOMAIN",
+    "ADIT_CUSTOM_DOMAIN",
+    "ADIT_AUTO_NAME",
     "ADIT_EXPECT_DOMAIN",
+    "ADIT_TOKEN_FILE",
     "ADIT_MODE",
     "ADIT_LINKS",
     "ADIT_CA_FILE",
+    "ADIT_SELF_CHECK",
     "ADIT_TARGET_PROTOCOL",
+    "ADIT_HOST_HEADER",
+    "ADIT_SEND_PROXY_PROTOCOL",
     "ADIT_LOG_FORMAT",
 ];
+
+/// A variable whose field has another name.
+const BASIC_AUTH_FILE: (&str, &str) = ("ADIT_BASIC_AUTH_FILE", "policy.basic_auth_file");
 
 /// Where agents go that are told nothing: a server on the same machine, as it comes.
 const DEFAULT_SERVER: &str = "http://localhost:8080";
@@ -41,12 +61,20 @@ struct Written {
     server: String,
     key: Option<PathBuf>,
     name: Option<String>,
+    subdomain: Option<String>,
+    custom_domain: Option<String>,
+    auto_name: Switch,
     expect_domain: Option<String>,
+    token_file: Option<PathBuf>,
     mode: ModeWord,
     links: LinksWord,
     ca_file: Option<PathBuf>,
+    self_check: Switch,
     target_protocol: Option<String>,
+    host_header: Option<String>,
+    send_proxy_protocol: Option<String>,
     log_format: LogFormat,
+    policy: WrittenPolicy,
 }
 
 impl Default for Written {
@@ -55,12 +83,20 @@ impl Default for Written {
             server: DEFAULT_SERVER.to_owned(),
             key: None,
             name: None,
+            subdomain: None,
+            custom_domain: None,
+            auto_name: Switch::default(),
             expect_domain: None,
+            token_file: None,
             mode: ModeWord(Mode::default()),
             links: LinksWord(Links::default()),
             ca_file: None,
+            self_check: Switch::default(),
             target_protocol: None,
+            host_header: None,
+            send_proxy_protocol: None,
             log_format: LogFormat::default(),
+            policy: WrittenPolicy::default(),
         }
     }
 }
@@ -70,23 +106,59 @@ impl Default for Written {
 pub(crate) struct Settings {
     pub(crate) server: Endpoint,
     pub(crate) key: PathBuf,
+    /// Of a further tunnel, where the hostname is one.
     pub(crate) name: Option<String>,
+    pub(crate) hostname: Hostname,
     pub(crate) expect_domain: Option<String>,
     pub(crate) mode: Mode,
     pub(crate) links: Links,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) self_check: bool,
     pub(crate) target_protocol: TargetProtocol,
+    pub(crate) host_header: HostHeader,
+    pub(crate) send_proxy_protocol: Option<ProxyProtocol>,
     pub(crate) log_format: LogFormat,
+    /// What is checked when it is wanted, because it takes reading files.
+    loaded: Loaded<Written>,
 }
 
-/// The layers that the environment makes up.
+/// The layers that the environment makes up. A variable that is blank is not set, and blanks around a value are none of it.
 pub(crate) fn environment(
     variables: impl IntoIterator<Item = Variable>,
 ) -> Result<Layers, ConfigError> {
-    let ours = variables
-        .into_iter()
-        .filter(|(name, _)| name.to_str().is_some_and(|name| VARIABLES.contains(&name)));
-    Layers::new().environment("ADIT_", ours, &[])
+    let mut layers = Layers::new();
+    let mut ours = Vec::new();
+    let mut hostnames = Vec::new();
+    for (name, value) in variables {
+        let Some(known) = name.to_str().filter(|name| is_ours(name)) else {
+            continue;
+        };
+        let Some(text) = value.to_str().map(str::trim) else {
+            // Refused by its name.
+            ours.push((name, value));
+            continue;
+        };
+        if text.is_empty() {
+            continue;
+        }
+        if known == BASIC_AUTH_FILE.0 {
+            layers = layers.flag(BASIC_AUTH_FILE.1, known, Some(text));
+            continue;
+        }
+        if let Some(spelling) = Spelling::of_variable(known, text) {
+            hostnames.push((spelling, known.to_owned(), text.to_owned()));
+        }
+        ours.push((name.clone(), text.into()));
+    }
+    // One decision is above the file's. Of two none is, and the complaint names them.
+    if let [(spelling, variable, value)] = &*hostnames {
+        layers = spelling.decide(layers, variable, value);
+    }
+    layers.environment("ADIT_", ours, &[])
+}
+
+fn is_ours(variable: &str) -> bool {
+    VARIABLES.contains(&variable) || variable == BASIC_AUTH_FILE.0
 }
 
 impl Settings {
@@ -104,9 +176,7 @@ impl Settings {
                 format!("{error}; write https://host or http://host:port"),
             )
         })?;
-        if let Some(name) = &written.name {
-            check_name(name).map_err(|error| loaded.fault("name", error.to_string()))?;
-        }
+        let hostname = hostname::read(&loaded)?;
         let expect_domain = written
             .expect_domain
             .as_deref()
@@ -114,11 +184,6 @@ impl Settings {
             .transpose();
         let expect_domain =
             expect_domain.map_err(|error| loaded.fault("expect_domain", error.to_string()))?;
-        let target_protocol = written
-            .target_protocol
-            .as_deref()
-            .map_or_else(|| Ok(TargetProtocol::default()), str::parse)
-            .map_err(|error| loaded.fault("target_protocol", error.to_string()))?;
         let key = written.key.clone().or_else(default_key);
         let key = key.ok_or_else(|| {
             loaded.fault(
@@ -129,15 +194,55 @@ impl Settings {
         Ok(Self {
             server,
             key,
-            name: written.name.clone(),
+            name: match &hostname {
+                Hostname::Named(name) => Some(name.clone()),
+                _ => None,
+            },
+            hostname,
             expect_domain,
             mode: written.mode.0,
             links: written.links.0,
             ca_file: written.ca_file.clone(),
-            target_protocol,
+            self_check: written.self_check.0,
+            target_protocol: word(&loaded, "target_protocol", written.target_protocol.as_ref())?
+                .unwrap_or_default(),
+            host_header: word(&loaded, "host_header", written.host_header.as_ref())?
+                .unwrap_or_default(),
+            send_proxy_protocol: word(
+                &loaded,
+                "send_proxy_protocol",
+                written.send_proxy_protocol.as_ref(),
+            )?,
             log_format: written.log_format,
+            loaded,
         })
     }
+
+    /// The server's join token, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none.
+    pub(crate) fn token(&self, secrets: &Secrets) -> Result<Option<Secret>, ConfigError> {
+        secrets.token(&self.loaded)
+    }
+
+    /// What the server is to enforce, if anything; passwords are hashed for it, which takes a moment each.
+    ///
+    /// # Errors
+    /// The first rule that is broken, and by which flag or field.
+    pub(crate) fn policy(&self, secrets: &Secrets) -> Result<Option<Policy>, ConfigError> {
+        policy::read(&self.loaded, secrets)
+    }
+}
+
+/// A setting that says itself what is wrong with it.
+fn word<T: FromStr<Err: fmt::Display>>(
+    loaded: &Loaded<Written>,
+    field: &str,
+    text: Option<&String>,
+) -> Result<Option<T>, ConfigError> {
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|error: T::Err| loaded.fault(field, error.to_string()))
 }
 
 /// `adit/key.pem` where the XDG base directory specification puts configuration: relative paths there are invalid.
@@ -152,85 +257,4 @@ fn default_key() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn from(variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        let layers = environment(variables).map_err(|error| error.to_string())?;
-        let layers = layers.flag("key", "--key", Some("/k"));
-        Settings::load(layers).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn nothing_set_is_a_server_on_this_machine_and_empty_is_not_set() {
-        for variables in [&[][..], &[("ADIT_SERVER", ""), ("ADIT_NAME", "")]] {
-            let settings = from(variables).unwrap();
-            assert_eq!(settings.server.to_string(), DEFAULT_SERVER);
-            assert_eq!(settings.name, None);
-        }
-    }
-
-    #[test]
-    fn the_servers_variables_are_not_ours_and_ours_are_read() {
-        let settings = from(&[
-            ("ADIT_LISTEN", "127.0.0.1:1"),
-            ("ADIT_CONFIG", "/etc/adit-server.toml"),
-            ("ADIT_SERVER", "tunnels.example"),
-            ("ADIT_EXPECT_DOMAIN", "Tunnels.Example."),
-            ("ADIT_LINKS", "3"),
-            ("ADIT_MODE", "shared"),
-        ])
-        .unwrap();
-        assert_eq!(settings.server.to_string(), "https://tunnels.example");
-        assert_eq!(settings.expect_domain.as_deref(), Some("tunnels.example"));
-        assert_eq!(settings.links.to_string(), "3");
-        assert_eq!(settings.mode, Mode::Shared);
-    }
-
-    #[test]
-    fn a_bad_value_is_one_line_with_field_origin_and_fix() {
-        for (variable, value, complaint) in [
-            (
-                "ADIT_SERVER",
-                "ftp://x",
-                "server (from ADIT_SERVER): the server's scheme is \"ftp\", but must be https or http; \
-                 write https://host or http://host:port",
-            ),
-            (
-                "ADIT_NAME",
-                "Photos",
-                "name (from ADIT_NAME): a tunnel name is made of a-z, 0-9 and '-'; 'P' is none of them",
-            ),
-            (
-                "ADIT_TARGET_PROTOCOL",
-                "h2",
-                "target_protocol (from ADIT_TARGET_PROTOCOL): \"h2\" is no protocol for a target; write http1 or h2c",
-            ),
-            (
-                "ADIT_LINKS",
-                "9",
-                "links (from ADIT_LINKS): \"9\" is no such number; write auto, or a whole number from 1 to 8",
-            ),
-            (
-                "ADIT_MODE",
-                "both",
-                "mode (from ADIT_MODE): \"both\" is no mode; write exclusive or shared",
-            ),
-            (
-                "ADIT_LOG_FORMAT",
-                "xml",
-                "log_format (from ADIT_LOG_FORMAT): \"xml\" is no log format; write text or json",
-            ),
-        ] {
-            assert_eq!(from(&[(variable, value)]).unwrap_err(), complaint);
-        }
-        let complaint = from(&[("ADIT_EXPECT_DOMAIN", "https://x")]).unwrap_err();
-        assert!(
-            complaint.starts_with("expect_domain (from ADIT_EXPECT_DOMAIN): "),
-            "{complaint}"
-        );
-    }
-}
+mod tests;

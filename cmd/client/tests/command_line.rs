@@ -37,6 +37,12 @@ fn said(output: &Output) -> (Option<i32>, String, String) {
     )
 }
 
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// One line on stderr that says this, nothing on stdout, and this exit code.
 fn refuses(command: &mut Command, code: i32, words: &[&str]) {
     let (exit, out, err) = said(&command.output().unwrap());
@@ -62,6 +68,10 @@ fn help_has_examples_and_the_exit_codes() {
             &["http", "--help"],
             &["ADIT_SERVER", "--expect-domain", "Exit codes: 0", "78 a"],
         ),
+        (
+            &["http", "--help"],
+            &["ADIT_TOKEN", "Who may call", "--verify-webhook", "unix:/"],
+        ),
         (&["--version"], &["adit 0.", "(protocol adit.v1)"]),
     ] {
         let (code, out, _) = said(&adit(home.path()).args(args).output().unwrap());
@@ -84,6 +94,26 @@ fn wrong_usage_is_exit_code_2_and_says_what_to_write() {
         (&["http", "localhost"], "it has no port"),
         (&["http", "99999"], "ports are 1 to 65535"),
         (&["http", "3000", "-q", "-v"], "cannot be used with"),
+        (&["http", "abc"], "give a port such as 3000"),
+        (&["http", "unix:app.sock"], "unix:/path/of.sock"),
+        (
+            &["http", "3000", "--name", "a", "--subdomain", "b"],
+            "cannot be used with",
+        ),
+        (
+            &["http", "3000", "--root", "--auto-name"],
+            "cannot be used with",
+        ),
+        (&["http", "3000", "--subdomain", ""], "a value is required"),
+        (&["http", "3000", "--token", "x"], "unexpected argument"),
+        (
+            &["http", "3000", "--basic-auth-password", "x"],
+            "unexpected argument",
+        ),
+        (
+            &["http", "3000", "--request-header", "X: 1\nY: 2"],
+            "one line without control characters",
+        ),
         (&["publish"], "unrecognized subcommand"),
     ] {
         let (code, out, err) = said(&adit(home.path()).args(args).output().unwrap());
@@ -115,6 +145,46 @@ fn a_bad_setting_is_one_line_with_its_field_and_where_it_came_from() {
         78,
         &["servr", "adit.toml", "expected"],
     );
+    for (flags, words) in [
+        (
+            &["--subdomain", "a.b"][..],
+            &["subdomain (from --subdomain)", "one DNS label"][..],
+        ),
+        (
+            &["--domain", "127.0.0.1"],
+            &["custom_domain (from --domain)", "not an IP address"],
+        ),
+        (
+            &["--basic-auth-file", "/nowhere"],
+            &["policy.basic_auth_file (from --basic-auth-file)"],
+        ),
+        (
+            &["--token-file", "/nowhere"],
+            &["token_file (from --token-file)", "cannot read /nowhere"],
+        ),
+        (
+            &["--response-header", "Via: x"],
+            &["policy.response_headers.set (from --response-header)"],
+        ),
+        (
+            &["--deny-ip", "localhost"],
+            &["policy.deny_ips (from --deny-ip)", "10.0.0.0/8"],
+        ),
+        (
+            &["--host-header", "a b"],
+            &["host_header (from --host-header)", "preserve, rewrite"],
+        ),
+        (
+            &["--send-proxy-protocol", "3"],
+            &[
+                "send_proxy_protocol (from --send-proxy-protocol)",
+                "v1 or v2",
+            ],
+        ),
+    ] {
+        let mut wrong = adit(home.path());
+        refuses(wrong.args(["http", "1"]).args(flags), 78, words);
+    }
     let mut no_home = Command::new(assert_cmd::cargo::cargo_bin!("adit"));
     refuses(
         no_home.env_clear().args(["http", "1"]),
@@ -218,13 +288,7 @@ fn another_name_is_another_hostname_of_the_same_key() {
 #[test]
 fn a_first_connection_that_fails_says_why_and_ends_only_when_asked_to() {
     let home = home();
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let server = format!("http://127.0.0.1:{port}");
+    let server = format!("http://127.0.0.1:{}", free_port());
     let mut once = adit(home.path());
     once.args(["http", "3000", "--no-retry", "--server", &server]);
     let (code, out, err) = said(&once.output().unwrap());
@@ -248,4 +312,41 @@ fn a_first_connection_that_fails_says_why_and_ends_only_when_asked_to() {
         err.contains("Connection refused") && err.contains("trying again in "),
         "{err}"
     );
+}
+
+#[test]
+fn a_service_may_be_written_in_every_way_that_names_one() {
+    let home = home();
+    let server = format!("http://127.0.0.1:{}", free_port());
+    for target in [
+        "3000",
+        "[::1]:3000",
+        "http://[::1]",
+        "nas.home:80",
+        "http://nas.home/",
+        "unix:/run/app.sock",
+    ] {
+        let mut once = adit(home.path());
+        once.args(["http", target, "--no-retry", "--server", &server]);
+        let (code, out, err) = said(&once.output().unwrap());
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{target}: {err}");
+        assert!(err.contains("Connection refused"), "{target}: {err}");
+    }
+}
+
+#[test]
+fn blank_variables_are_not_set_and_blanks_around_a_value_are_none_of_it() {
+    let home = home();
+    let server = format!(" http://127.0.0.1:{} ", free_port());
+    let mut blank = adit(home.path());
+    blank
+        .args(["http", "3000", "--no-retry"])
+        .env("ADIT_SERVER", &server)
+        .env("ADIT_NAME", "  ")
+        .env("ADIT_TOKEN", "")
+        .env("ADIT_BASIC_AUTH", " ")
+        .env("ADIT_AUTO_NAME", "\t");
+    let (code, _, err) = said(&blank.output().unwrap());
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains(&format!("cannot connect to {}", server.trim())));
 }

@@ -1,0 +1,47 @@
+//! The longer words of `--help`.
+
+pub(super) const ABOUT: &str = "Publishes a local service at a public hostname that is your key.
+
+The agent dials out to an adit-server, proves its key, and from then on the server hands it what visitors of the \
+hostname ask. There is no account: who holds the key file holds the name, from any machine.";
+
+pub(super) const AFTER: &str = "\
+Examples:
+  adit http 3000                                     what listens on port 3000 of this machine
+  adit http 3000 --server https://tunnels.example    through that server
+  adit http nas.home:80 --name photos                another service, at another hostname of the same key
+  adit key show --domain tunnels.example             the hostname, before anything is published
+
+Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server refused this agent for good, or is \
+not the one that was expected; 4 another agent with the same key and name took over; 78 a setting is wrong, or the \
+key or certificate file cannot be used.";
+
+pub(super) const HTTP_ABOUT: &str = "Publish a local HTTP service.
+
+Prints the public URL as the first and only line on stdout. On stderr: what happens to the connection, and each \
+request with its status and time (its query is never shown). A lost connection is made again, at the same hostname, \
+for as long as it takes. Where the server has several nodes there is a connection to more than one, and it moves \
+before a node goes down.";
+
+pub(super) const HTTP_AFTER: &str = "\
+Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_SUBDOMAIN, \
+ADIT_CUSTOM_DOMAIN, ADIT_AUTO_NAME, ADIT_EXPECT_DOMAIN, ADIT_TOKEN, ADIT_TOKEN_FILE, ADIT_MODE, ADIT_LINKS, \
+ADIT_CA_FILE, ADIT_SELF_CHECK, ADIT_TARGET_PROTOCOL, ADIT_HOST_HEADER, ADIT_SEND_PROXY_PROTOCOL, ADIT_BASIC_AUTH, \
+ADIT_BASIC_AUTH_FILE, ADIT_LOG_FORMAT; blank is not set), above the file of --config, above the defaults. A protected \
+key file is opened with ADIT_KEY_PASSPHRASE, the content of the file ADIT_KEY_PASSPHRASE_FILE names, or what is typed at \
+a terminal. Secrets are never arguments: every user of a machine can read those.
+
+Examples:
+  adit http 3000
+  adit http [::1]:8000 --server https://tunnels.example --expect-domain tunnels.example
+  adit http 50051 --target-protocol h2c
+  adit http unix:/run/app.sock --host-header app.local
+  adit http 3000 --basic-auth-file visitors.txt --allow-ip 10.0.0.0/8 --response-header 'X-Frame-Options: DENY'
+  adit http 3000 --verify-webhook github --webhook-secret-file secret.txt
+  adit http 3000 -q > url.txt &
+
+Signals: SIGTERM and SIGINT tell the server goodbye and let running requests end for up to 5 s; a second one ends \
+at once.
+Exit codes: 0 ended by a signal; 1 failure (with --no-retry: the attempt failed); 2 wrong usage; 3 the server \
+refused this agent for good, or is not the one that was expected; 4 another agent with the same key and name took \
+over; 78 a setting is wrong, or the key or certificate file cannot be used.";
