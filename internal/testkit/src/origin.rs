@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -91,22 +91,28 @@ impl Origin {
 
     /// Answers every request with what it received: method, target and headers as text lines, an empty line, the body.
     pub async fn echo() -> Self {
-        Self::serving(|request| async move {
-            let mut text = format!("{} {}\n", request.method(), request.uri());
-            for (name, value) in request.headers() {
-                text.push_str(&format!("{name}: {}\n", value.as_bytes().escape_ascii()));
-            }
-            text.push('\n');
-            match request.into_body().collect().await {
-                Ok(body) => {
-                    let mut bytes = text.into_bytes();
-                    bytes.extend_from_slice(&body.to_bytes());
-                    Response::new(full(bytes))
-                }
-                Err(error) => {
-                    let mut response = Response::new(full(error.to_string()));
-                    *response.status_mut() = http::StatusCode::BAD_REQUEST;
-                    response
+        Self::echo_into(Log::default()).await
+    }
+
+    /// The same, with the lines of each request written to `log`.
+    pub async fn echo_into(log: Log) -> Self {
+        Self::serving(move |request| {
+            let log = log.clone();
+            async move {
+                let mut text = written(&request);
+                log.write(text.clone());
+                text.push('\n');
+                match request.into_body().collect().await {
+                    Ok(body) => {
+                        let mut bytes = text.into_bytes();
+                        bytes.extend_from_slice(&body.to_bytes());
+                        Response::new(full(bytes))
+                    }
+                    Err(error) => {
+                        let mut response = Response::new(full(error.to_string()));
+                        *response.status_mut() = http::StatusCode::BAD_REQUEST;
+                        response
+                    }
                 }
             }
         })
@@ -186,6 +192,34 @@ impl Drop for Connected {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The requests that a service has seen, in order: what never reached it is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// One more.
+    pub fn write(&self, request: impl Into<String>) {
+        self.0
+            .lock()
+            .expect("no writer panics")
+            .push(request.into());
+    }
+
+    /// All so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.0.lock().expect("no writer panics").clone()
+    }
+}
+
+/// Method, target and headers of a request as text lines.
+pub fn written<B>(request: &Request<B>) -> String {
+    let mut text = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        text.push_str(&format!("{name}: {}\n", value.as_bytes().escape_ascii()));
+    }
+    text
 }
 
 /// These bytes as a body.

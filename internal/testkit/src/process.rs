@@ -1,12 +1,16 @@
 //! The built binaries and other real programs, started as a user starts them.
 
 mod agent;
+mod folder;
+mod key;
 mod program;
 mod server;
 
 use std::path::PathBuf;
 
-pub use agent::{Agent, Key};
+pub use agent::Agent;
+pub use folder::Folder;
+pub use key::Key;
 pub use program::Program;
 pub use server::Server;
 

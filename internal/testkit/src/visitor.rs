@@ -92,6 +92,27 @@ impl Visitor {
         self.request(request).await
     }
 
+    /// GET with these fields, to its end.
+    pub async fn get_with(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send_with(Method::GET, path, fields, "").await
+    }
+
+    /// Any method with these fields, to its end.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = fields.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        let request = request.body(Full::new(body.into()));
+        self.request(request.expect("a valid request")).await
+    }
+
     /// Any request, to the end of its response. A Host is added when it has none.
     pub async fn request<B>(&self, request: Request<B>) -> Answer
     where

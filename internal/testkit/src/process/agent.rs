@@ -1,30 +1,9 @@
 //! `adit http`, started as a user starts it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::SocketAddr, path::Path};
 
-use tempfile::TempDir;
-
-use super::{Program, Server, binary};
+use super::{Key, Program, Server, binary};
 use crate::visitor::Visitor;
-
-/// A key file in a directory of its own.
-#[derive(Debug)]
-pub struct Key(TempDir);
-
-impl Key {
-    /// A place for a key; the agent makes it at first use.
-    pub fn fresh() -> Self {
-        Self(tempfile::tempdir().expect("a temporary directory"))
-    }
-
-    /// The file.
-    pub fn path(&self) -> PathBuf {
-        self.0.path().join("key.pem")
-    }
-}
 
 /// A running `adit http`.
 #[derive(Debug)]
@@ -59,6 +38,28 @@ impl Agent {
             url,
             server,
         }
+    }
+
+    /// Tries once to publish and is turned away: its exit code, and all that it said.
+    pub async fn turned_away(
+        server: &Server,
+        target: &str,
+        key: &Key,
+        options: &[&str],
+    ) -> (Option<i32>, String) {
+        let options = [options, &["--no-retry"]].concat();
+        let args = Self::args(server, target, &key.path(), &options);
+        Self::last_words(&mut Program::start(binary("adit"), args)).await
+    }
+
+    /// Waits for it to end by itself: its exit code, and all that it said.
+    pub async fn ended(&mut self) -> (Option<i32>, String) {
+        Self::last_words(&mut self.program).await
+    }
+
+    async fn last_words(program: &mut Program) -> (Option<i32>, String) {
+        let ended = program.ended().await;
+        (ended.code(), program.output().join("\n"))
     }
 
     /// The command line of [`Agent::publish`].
