@@ -57,10 +57,13 @@ impl Node {
         };
         let uplink = Uplink::new(config, fleet.bus.clone(), fleet.directory.clone());
         let pages = Arc::new(Pages::new(public, leaving.clone(), uplink.clone()));
-        let rules = uplink.clone();
+        let (rules, agents) = (uplink.clone(), uplink.clone());
         let edge = Edge::new(
             edge::Config {
                 granted: edge::Granted::asking(move |host| rules.is_granted(host)),
+                tunnels_over_rate: edge::OverRate::telling(move |tunnel| {
+                    agents.over_request_rate(tunnel);
+                }),
                 ..settings.edge()
             },
             fleet.bus.clone(),

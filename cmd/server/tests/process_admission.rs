@@ -10,7 +10,9 @@ use std::process::Stdio;
 
 use assert_cmd::Command;
 use identity::SecretKey;
-use messages::{Disconnect, DisconnectCode, Frame, Message, Policy, RefusalCode, Secret};
+use messages::{
+    Disconnect, DisconnectCode, Frame, Message, NoticeCode, Policy, RefusalCode, Secret,
+};
 use tempfile::TempDir;
 use testkit::hostile::{HostileAgent, wish};
 use testkit::process::Server;
@@ -250,6 +252,45 @@ async fn granted_hosts_get_their_visitors_and_what_nobody_holds_is_told_apart() 
             assert_eq!(own.await.text(), "alive\n", "the server's own stay its own");
         }
     }
+}
+
+#[tokio::test]
+async fn an_agent_is_told_its_limits_and_when_visitors_are_refused_for_one() {
+    let server = Server::configured(
+        "[limits]\ntunnel_requests_per_second = 1\ntunnel_request_burst = 1\n[links]\nmessages_per_second = 500\n",
+    )
+    .await;
+    let mut agent = agent(&server, &SecretKey::generate()).await;
+    let limits = &agent.granted.limits;
+    assert_eq!(
+        (limits.requests_per_second, limits.messages_per_second),
+        (Some(1), Some(500))
+    );
+    let visitor = agent.visitor();
+    let answering = async {
+        let (stream, _) = agent.request().await;
+        agent.answer(stream, 200, &[], "once", true).await;
+    };
+    let (first, ()) = tokio::join!(visitor.get("/"), answering);
+    assert_eq!(first.text(), "once");
+    for _ in 0..3 {
+        assert_eq!(visitor.get("/").await.status.as_u16(), 429);
+    }
+    agent.send(Frame::ping(*b"any more")).await;
+    let mut notices = Vec::new();
+    loop {
+        match agent.hear().await.expect("it is up").1 {
+            Message::Notice(notice) => notices.push(notice),
+            Message::Pong(_) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(notices.len(), 1, "once in a while: {notices:?}");
+    assert_eq!(notices[0].code, NoticeCode::RequestRate);
+    assert!(
+        notices[0].message.contains("the 1 requests a second"),
+        "{notices:?}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
+use messages::TunnelId;
 
 use crate::host;
 
@@ -59,6 +60,8 @@ pub struct Config {
     /// Requests to one tunnel, over all nodes of the fleet; then 429. `None` lifts
     /// the limit.
     pub tunnel_requests: Option<Rate>,
+    /// Who hears of tunnels that are over their rate.
+    pub tunnels_over_rate: OverRate,
     /// Bytes of a request head; at least 8 192.
     pub max_head: usize,
     /// Fields in a request head.
@@ -89,6 +92,7 @@ impl Default for Config {
             visitor_requests: None,
             visitor_misses: Rate::new(100, 500),
             tunnel_requests: None,
+            tunnels_over_rate: OverRate::default(),
             max_head: 48 * 1024,
             max_headers: 200,
             max_h2_streams: 128,
@@ -154,6 +158,31 @@ impl Granted {
 impl fmt::Debug for Granted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "asked" } else { "unknown" })
+    }
+}
+
+/// Hears of each request that a tunnel's rate has no room for, so that its owner can
+/// be told. By default nobody does.
+#[derive(Clone, Default)]
+pub struct OverRate(Option<Arc<dyn Fn(TunnelId) + Send + Sync>>);
+
+impl OverRate {
+    /// The hook is called as often as visitors are refused, on their way: it must be
+    /// quick, and not block.
+    pub fn telling(tell: impl Fn(TunnelId) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    pub(crate) fn tell(&self, tunnel: TunnelId) {
+        if let Some(tell) = &self.0 {
+            tell(tunnel);
+        }
+    }
+}
+
+impl fmt::Debug for OverRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "told" } else { "untold" })
     }
 }
 

@@ -40,5 +40,5 @@ mod visit;
 mod ws;
 
 pub use body::{Body, BoxError};
-pub use config::{BadDomain, Config, Granted, ProxyProtocol, Rate};
+pub use config::{BadDomain, Config, Granted, OverRate, ProxyProtocol, Rate};
 pub use edge::{Edge, Reserved};

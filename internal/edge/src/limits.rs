@@ -25,7 +25,10 @@ use tokio::{
     time::{Duration, MissedTickBehavior, interval},
 };
 
-use crate::{config::Config, forwarded::is_trusted};
+use crate::{
+    config::{Config, OverRate},
+    forwarded::is_trusted,
+};
 
 use connections::Connections;
 use crowd::Crowd;
@@ -49,6 +52,7 @@ pub(crate) struct Limits {
     visitors: Option<Meter<Crowd>>,
     misses: Option<Misses>,
     tunnels: Option<Shared>,
+    tunnels_over_rate: OverRate,
     /// Held by the worker that does the upkeep.
     keeper: Mutex<()>,
 }
@@ -61,6 +65,7 @@ impl Limits {
             visitors: config.visitor_requests.map(|rate| Meter::new(rate, 1)),
             misses: config.visitor_misses.map(Misses::new),
             tunnels: config.tunnel_requests.map(Shared::new),
+            tunnels_over_rate: config.tunnels_over_rate.clone(),
             keeper: Mutex::default(),
         }
     }
@@ -120,6 +125,7 @@ impl Limits {
         self.tunnels
             .as_ref()
             .map_or(Ok(()), |tunnels| tunnels.count(tunnel))
+            .inspect_err(|_| self.tunnels_over_rate.tell(tunnel))
     }
 
     /// Keeps counts small, and a tunnel's share of the fleet's rate right, for as

@@ -17,7 +17,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use messages::{Disconnect, DisconnectCode, NodeId, Refused, TunnelId};
+use messages::{Disconnect, DisconnectCode, NodeId, Notice, NoticeCode, Refused, TunnelId};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tunnel::{Transport, ws};
@@ -200,6 +200,29 @@ impl Uplink {
             }
         }
         cut
+    }
+
+    /// Visitors are refused because this tunnel gets more requests than its rate:
+    /// tells its agents that are on this node, each once in a while. Cheap, never
+    /// blocks.
+    pub fn over_request_rate(&self, tunnel: TunnelId) {
+        let Some(routes) = self.directory.local(tunnel) else {
+            return;
+        };
+        for link in routes
+            .iter()
+            .filter_map(|route| self.find(route.link, tunnel))
+        {
+            link.tell(|| Notice {
+                code: NoticeCode::RequestRate,
+                message: match self.config.limits.requests_per_second {
+                    Some(rate) => format!(
+                        "visitors ask for more than the {rate} requests a second that the server lets this tunnel have: some are answered 429"
+                    ),
+                    None => "visitors ask for more than the server lets this tunnel have: some are answered 429".to_owned(),
+                },
+            });
+        }
     }
 
     /// Whether the operator has granted a host (canonical, no port) to some key, by

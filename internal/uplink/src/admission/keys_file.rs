@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! # [options] key [comment]
-//! jtnwenlmjyj7zszqxvsz7hv2q57qnqmkh5b3k5e3ss6n3yl4dtwa            laptop of Ann
+//! jgiv4dl5jnac4max2ailyhaoqpfmnr4x23aw4zrub7rsnbutu2qq            laptop of Ann
 //! name=blog,name=*.blog ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo  blog
-//! deny jtnwenlmjyj7zszqxvsz7hv2q57qnqmkh5b3k5e3ss6n3yl4dtwb
+//! deny o33v4yjj7yybgw6ujwakw7gen7n2qgihowg4qcht4jixx3xswhuq
 //! ```
 //!
 //! A key is its label (the 52 characters that are its own hostname) or the

@@ -89,6 +89,19 @@ impl Link {
     }
 
     fn tell_rate(&self, pause: Duration) {
+        self.tell(|| Notice {
+            code: NoticeCode::LinkRate,
+            message: format!(
+                "this link carries more than the server lets it in one direction, {}: new exchanges and credit wait for {:.1} s",
+                self.bounds.throttle().terms(),
+                pause.as_secs_f32()
+            ),
+        });
+    }
+
+    /// Tells the agent's owner something, unless they were told something a moment
+    /// ago.
+    pub(crate) fn tell(&self, notice: impl FnOnce() -> Notice) {
         let now = Instant::now();
         {
             let mut state = self.lock();
@@ -97,16 +110,8 @@ impl Link {
             }
             state.told_at = Some(now);
         }
-        let notice = Notice {
-            code: NoticeCode::LinkRate,
-            message: format!(
-                "this link carries more than the server lets it in one direction, {}: new exchanges and credit wait for {:.1} s",
-                self.bounds.throttle().terms(),
-                pause.as_secs_f32()
-            ),
-        };
-        if self.outbox.push(notice.encode()).is_err() {
-            tracing::debug!(tunnel = %self.tunnel, "an agent could not be told of its rate");
+        if self.outbox.push(notice().encode()).is_err() {
+            tracing::debug!(tunnel = %self.tunnel, "an agent could not be told of a limit");
         }
     }
 }

@@ -92,6 +92,24 @@ fn a_denied_key_is_denied() {
 }
 
 #[test]
+fn the_example_of_the_manual_is_a_good_file() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/admission.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let example = manual
+        .lines()
+        .skip_while(|line| *line != "    # /etc/adit/keys");
+    let example: Vec<_> = example
+        .take_while(|line| line.is_empty() || line.starts_with("    "))
+        .collect();
+    let keys = Keys::read_file(example.join("\n").as_bytes(), "tunnels.example");
+    let keys = keys
+        .map_err(|bad| bad.in_file(Path::new("manual")))
+        .unwrap();
+    assert_eq!(keys.len(), 5);
+    assert!(keys.grant("en.blog.tunnels.example") && keys.grant("app.example.org"));
+}
+
+#[test]
 fn each_mistake_is_named_with_its_line() {
     let label = key().label(None);
     let weak = BASE64URL_NOPAD.encode(&[0; 32]);
