@@ -157,4 +157,17 @@ mod tests {
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
     }
+
+    /// A flag that nobody can look up is half a flag.
+    #[test]
+    fn the_page_about_the_agent_names_every_flag_of_publishing() {
+        let page = include_str!("../../../docs/agent.md");
+        let cli = Cli::command();
+        let http = cli.find_subcommand("http").expect("there is adit http");
+        for flag in http.get_arguments().filter_map(|flag| flag.get_long()) {
+            let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
+            let named = named.iter().any(|named| page.contains(named));
+            assert!(named || flag == "help", "--{flag}");
+        }
+    }
 }

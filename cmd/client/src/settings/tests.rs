@@ -1,6 +1,6 @@
 //! Each layer, and every complaint.
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 
@@ -268,5 +268,20 @@ fn how_the_service_is_called_is_three_words() {
     ] {
         let complaint = with(&[], &[variable]).err().unwrap();
         assert!(complaint.starts_with(said), "{complaint:?} is not {said:?}");
+    }
+}
+
+#[test]
+fn help_and_the_page_about_the_agent_name_every_variable() {
+    let page = include_str!("../../../../docs/agent.md");
+    let help = Cli::command()
+        .find_subcommand_mut("http")
+        .expect("there is adit http")
+        .render_long_help()
+        .to_string();
+    let secret = ["ADIT_TOKEN", "ADIT_BASIC_AUTH", BASIC_AUTH_FILE.0];
+    for variable in VARIABLES.iter().chain(&secret) {
+        assert!(page.contains(&format!("`{variable}`")), "{variable}");
+        assert!(help.contains(variable), "{variable}");
     }
 }

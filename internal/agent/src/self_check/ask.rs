@@ -173,9 +173,8 @@ impl Asker {
             "webhook-unverified" if policy.webhook.is_some() => {
                 Verdict::Guarded("a webhook's signature")
             }
-            "rate-limited" | "too-many-passwords" | "overloaded" | "draining" => {
-                Verdict::Unclear(format!("the server answers {code}"))
-            }
+            "rate-limited" | "too-many-passwords" | "policy-unavailable" | "overloaded"
+            | "draining" => Verdict::Unclear(format!("the server answers {code}")),
             _ => Verdict::Missed(format!(
                 "the server answers {} ({})",
                 status.as_u16(),
