@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use agent::{Agent, AgentError, Config, HttpTarget, HttpTargetConfig};
+use agent::{Agent, Config, HttpTarget, HttpTargetConfig};
 use anyhow::Context as _;
 use identity::SecretKey;
-use messages::RefusalCode;
 use runtime::Signals;
 use runtime::logging::{self, LogFilter, LogFormat};
 use tokio::runtime::Builder;
@@ -94,22 +93,7 @@ async fn publish(
     let agent = Agent::new(config, Arc::new(target));
     let shutdown = CancellationToken::new();
     tokio::select! {
-        ended = agent.run(shutdown.clone(), move |event| console.tell(event)) => ended.map_err(with_advice),
+        ended = agent.run(shutdown.clone(), move |event| console.tell(event)) => Ok(ended?),
         _forced = signals.until_forced(shutdown) => Ok(()),
     }
-}
-
-/// What only the command can say: by which words of its own a refusal is mended. The others say it themselves.
-fn with_advice(error: AgentError) -> anyhow::Error {
-    let advice = match &error {
-        AgentError::Refused(refused) if refused.code == RefusalCode::TokenRequired => {
-            "the join token is given by ADIT_TOKEN or --token-file"
-        }
-        AgentError::Refused(refused) if refused.code == RefusalCode::NotAllowed => {
-            "`adit key show` prints what its operator needs"
-        }
-        _ => return error.into(),
-    };
-    let words = format!("{error}; {advice}");
-    anyhow::Error::new(error).context(words)
 }
