@@ -13,7 +13,9 @@ pub(crate) enum Denial {
         "this server admits only keys that its operator has listed: ask for the line \"{label}\" in its keys file"
     )]
     Unlisted { label: String },
-    #[error("this server admits only agents that know its join token: give it with --token")]
+    #[error(
+        "this server admits only agents that know its join token: give it with --token-file or in ADIT_TOKEN"
+    )]
     NoToken,
     #[error(
         "the join token is not valid on this server (any more): ask its operator for the present one"
