@@ -40,10 +40,10 @@ pub(crate) async fn serve(
             let trusted = &edge.config.trusted_proxies;
             let visitor = forwarded::visitor(request.headers(), connection.peer, trusted);
             let path = request.uri().path();
+            facts.host = Some(addressed.host.clone());
             match holder::find(edge, &addressed, path, visitor.addr.ip()).await {
                 Ok(Holder::Server) => return own(edge, connection, request, visitor).await,
                 Ok(Holder::Agent(tunnel, offers)) => {
-                    facts.host = Some(addressed.host.clone());
                     let about = About {
                         visitor,
                         tunnel,
@@ -51,10 +51,7 @@ pub(crate) async fn serve(
                     };
                     tunnelled(edge, connection, request, (&addressed, about, offers)).await
                 }
-                Err(failure) => {
-                    facts.host = Some(addressed.host.clone());
-                    Err(failure)
-                }
+                Err(failure) => Err(failure),
             }
         }
         Err(failure) => Err(failure),

@@ -1,11 +1,14 @@
 //! What proxies in front say of visitors, and who is believed.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use adit_edge::{Config, ProxyProtocol};
-use tokio::io::AsyncWriteExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
-use crate::house::{House, get, read};
+use crate::house::{House, PATIENCE, get, read};
 
 const TEXT: &[u8] = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";
 
@@ -76,10 +79,24 @@ async fn a_header_may_come_in_pieces_and_before_http_2() {
     .concat();
     connection.write_all(&preface).await.unwrap();
     let mut settings = [0; 9];
-    tokio::io::AsyncReadExt::read_exact(&mut connection, &mut settings)
-        .await
-        .unwrap();
+    connection.read_exact(&mut settings).await.unwrap();
     assert_eq!(settings[3], 4, "it answers with its SETTINGS");
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_in_time_ends_the_connection() {
+    let house = House::with_key(Config {
+        header_timeout: Duration::from_millis(100),
+        ..trusting(ProxyProtocol::Accept)
+    });
+    let house = house.await;
+    for (header, len) in [(TEXT, TEXT.len() - 1), (BINARY, 20), (TEXT, 0)] {
+        let mut connection = house.connect().await;
+        connection.write_all(&header[..len]).await.unwrap();
+        let mut nothing = Vec::new();
+        let ended = timeout(PATIENCE, connection.read_to_end(&mut nothing)).await;
+        assert_eq!(ended.expect("it ends").unwrap(), 0);
+    }
 }
 
 #[tokio::test]
