@@ -6,6 +6,7 @@
 )]
 
 mod aborted;
+mod admission;
 mod agents_addresses;
 mod attacks;
 mod bad_frames;
@@ -13,15 +14,22 @@ mod event_streams;
 mod exchanges;
 mod expectations;
 mod failures;
+mod forwarding;
 mod framing;
 mod grpc;
 mod h2c_targets;
 mod http2_floods;
 mod http2_visitors;
 mod large_bodies;
+mod limits;
 mod many_websockets;
+mod names;
+mod passwords;
+mod policies;
 mod real_services;
 mod real_websockets;
+mod rotation;
+mod self_check;
 mod survival;
 mod trailers;
 mod tunnel;
