@@ -10,7 +10,7 @@ use testkit::{
 pub(crate) struct Tunnel {
     pub(crate) agent: Agent,
     pub(crate) origin: Origin,
-    pub(crate) server: Server,
+    _server: Server,
 }
 
 impl Tunnel {
@@ -36,7 +36,7 @@ impl Tunnel {
         Self {
             agent,
             origin,
-            server,
+            _server: server,
         }
     }
 
