@@ -3,7 +3,7 @@
 use http::Response;
 use testkit::{
     origin::{Origin, full},
-    process::{Agent, Folder, Key, Server},
+    process::{Agent, Folder, Key, Program, Server, binary},
     visitor::{Answer, Visitor},
 };
 
@@ -217,4 +217,22 @@ async fn a_tunnel_has_every_path_of_its_own_host() {
     for path in ["/_adit", "/_adit/connect", "/_adit/health/live"] {
         is_from(&agent.visitor().get(path).await, "service");
     }
+}
+
+#[tokio::test]
+async fn the_url_is_all_that_an_agent_says_on_stdout() {
+    let server = Server::start(&[]).await;
+    let (service, key, folder) = (named("service").await, Key::made().await, Folder::empty());
+    let file = folder.write("url", "");
+    let words = Agent::args(&server, &service.port(), &key.path(), &["-v"]);
+    let mut shell = vec!["-c".to_owned(), format!("exec \"$0\" \"$@\" > {file}")];
+    shell.push(binary("adit").display().to_string());
+    shell.extend(words);
+    let mut agent = Program::start("sh", shell);
+    agent.says("now reach").await;
+    let host = format!("{}.localhost:{}", key.label().await, server.addr.port());
+    is_from(&asked_for(&server, &host).await, "service");
+    agent.says("GET / 200").await;
+    let said = std::fs::read_to_string(file).unwrap();
+    assert_eq!(said, format!("http://{host}\n"));
 }
