@@ -39,7 +39,7 @@ pub(super) struct Who {
 /// What the passwords of all tunnels share.
 pub(in crate::policy) struct Passwords {
     key: Hmac<Sha256>,
-    known: Cache<Mark, ()>,
+    known: Arc<Cache<Mark, ()>>,
     guesses: Guesses,
     line: Semaphore,
     workers: Arc<Semaphore>,
@@ -61,7 +61,7 @@ impl Passwords {
         getrandom::fill(&mut key).expect("the system has random bytes");
         Self {
             key: Hmac::new(&key.into()),
-            known: Cache::with_weighter(16, MAX_KNOWN, UnitWeighter),
+            known: Arc::new(Cache::with_weighter(16, MAX_KNOWN, UnitWeighter)),
             guesses: Guesses::new(),
             line: Semaphore::new(LINE),
             workers: Arc::new(Semaphore::new(AT_ONCE)),
@@ -112,17 +112,18 @@ impl Passwords {
         if self.known.get(&mark).is_some() {
             return Ok(true);
         }
+        let known = self.known.clone();
         let right = self.tasks.spawn_blocking(move || {
             let right = work();
+            // Before the next one in the line is let in: it may have the same password.
+            if right {
+                known.insert(mark, ());
+            }
             drop(permit);
             right
         });
         // Work that is lost has proven nothing.
-        let right = right.await.unwrap_or(false);
-        if right {
-            self.known.insert(mark, ());
-        }
-        Ok(right)
+        Ok(right.await.unwrap_or(false))
     }
 }
 
