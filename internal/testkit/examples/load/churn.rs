@@ -39,7 +39,7 @@ struct Life {
     gone: bool,
 }
 
-pub(crate) async fn run(nodes: Vec<SocketAddr>, rate: u32, seconds: u64) {
+pub(crate) async fn run(nodes: &[SocketAddr], rate: u32, seconds: u64) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut lives = JoinSet::new();
     let mut pace = interval(Duration::from_secs(1) / rate);
@@ -57,15 +57,15 @@ pub(crate) async fn run(nodes: Vec<SocketAddr>, rate: u32, seconds: u64) {
         });
     }
     let took = began.elapsed().as_secs_f64();
-    report(lives.join_all().await, took);
+    report(&lives.join_all().await, took);
 }
 
-fn report(lives: Vec<Life>, took: f64) {
+fn report(lives: &[Life], took: f64) {
     let count = lives.len();
     let missed = lives.iter().filter(|life| !life.found).count();
     let lingered = lives.iter().filter(|life| !life.gone).count();
     let mut latencies = Latencies::default();
-    for life in &lives {
+    for life in lives {
         latencies.note(life.registered);
     }
     println!(

@@ -46,8 +46,8 @@ async fn main() {
     match words[..] {
         ["serve"] => serve::serve().await,
         ["churn", nodes, rate, seconds] => {
-            let nodes = nodes.split(',').map(loopback).collect();
-            churn::run(nodes, number(rate), number(seconds)).await;
+            let nodes: Vec<SocketAddr> = nodes.split(',').map(loopback).collect();
+            churn::run(&nodes, number(rate), number(seconds)).await;
         }
         ["routes", count] => routes::look_up(number(count)).await,
         [command, addr, ref rest @ ..] => on(command, loopback(addr), rest).await,
