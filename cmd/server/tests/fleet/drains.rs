@@ -1,4 +1,5 @@
-//! SIGTERM of nodes that are in use.
+//! SIGTERM of nodes that are in use. Behind nginx and all in turn: `nginx` and `rolling`, named so that the tests which need
+//! the machine for themselves do not follow one another and wait.
 
 use std::time::Duration;
 
@@ -18,21 +19,21 @@ use crate::stage::{Events, ONE_LINK, Stage, alone, none_lost};
 const LOAD: u32 = 500;
 
 /// `HAProxy` here asks each 200 ms and believes the second answer.
-fn behind_haproxy(nodes: usize) -> FleetToBe {
+pub(crate) fn behind_haproxy(nodes: usize) -> FleetToBe {
     Fleet::of(nodes)
         .behind(Kind::HaProxy)
         .with("grace = \"18s\"\ndrain_delay = \"1s\"")
 }
 
 /// nginx asks nobody, and leaves a node alone for 2 s when it has refused.
-fn behind_nginx(nodes: usize) -> FleetToBe {
+pub(crate) fn behind_nginx(nodes: usize) -> FleetToBe {
     Fleet::of(nodes)
         .behind(Kind::Nginx)
         .with("grace = \"18s\"\ndrain_delay = \"3s\"")
 }
 
 /// All nodes leave and come back, one after the other. Whichever holds the link: it leaves once.
-async fn leaves_in_turn(fleet: FleetToBe, options: &[&str], links: i64) {
+pub(crate) async fn leaves_in_turn(fleet: FleetToBe, options: &[&str], links: i64) {
     let mut stage = Stage::with(fleet).await;
     let agent = stage.agent_by(stage.fleet.addr(), options).await;
     stage.until_links(links).await;
@@ -52,24 +53,6 @@ async fn leaves_in_turn(fleet: FleetToBe, options: &[&str], links: i64) {
 async fn a_node_that_holds_the_link_leaves_under_load_and_nothing_is_lost() {
     let _machine = alone().await;
     leaves_in_turn(behind_haproxy(2), ONE_LINK, 1).await;
-}
-
-#[tokio::test]
-async fn a_rolling_restart_of_three_nodes_under_load_loses_nothing() {
-    let _machine = alone().await;
-    leaves_in_turn(behind_haproxy(3), &["-q"], 2).await;
-}
-
-#[tokio::test]
-async fn a_node_leaves_behind_an_nginx_that_asks_nobody_and_nothing_is_lost() {
-    let _machine = alone().await;
-    leaves_in_turn(behind_nginx(2), ONE_LINK, 1).await;
-}
-
-#[tokio::test]
-async fn a_rolling_restart_behind_nginx_loses_nothing() {
-    let _machine = alone().await;
-    leaves_in_turn(behind_nginx(3), &["-q"], 2).await;
 }
 
 #[tokio::test]
