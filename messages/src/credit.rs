@@ -210,10 +210,11 @@ impl ReceiveWindow {
         self.grant()
     }
 
-    /// True when the peer needs no grant for a body of which `to_come` bytes are not consumed yet. A peer that sends it in
-    /// tiny frames uses up more credit than that: ask again with every piece that is consumed.
-    pub const fn suffices(&self, to_come: u64) -> bool {
-        let granted = self.outstanding.saturating_add(self.held) as u64;
+    /// True when the peer needs no grant for the `to_come` bytes of a body that follow the piece of this `cost`, held still
+    /// and consumed now. A peer that sends them in tiny frames uses up more credit than that: ask again with every piece.
+    pub const fn suffices(&self, cost: u32, to_come: u64) -> bool {
+        let behind = self.held.saturating_sub(cost);
+        let granted = self.outstanding.saturating_add(behind) as u64;
         granted >= to_come.saturating_add(to_come >> 5).saturating_add(ROOM)
     }
 

@@ -1,5 +1,7 @@
 //! Credit: what a sender may do, what a receiver tolerates, how windows grow, and that no sequence breaks the sums.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -66,13 +68,16 @@ fn a_sender_waits_rather_than_send_crumbs() {
 #[test]
 fn a_body_that_fits_the_window_needs_no_grant() {
     let mut window = ReceiveWindow::new(INITIAL_WINDOW);
-    assert!(window.suffices(100 * 1024));
-    assert!(!window.suffices(INITIAL_WINDOW.into()));
+    assert!(window.suffices(0, 100 * 1024));
+    assert!(!window.suffices(0, INITIAL_WINDOW.into()));
     window.received(cost(64 * 1024)).unwrap();
-    assert!(window.suffices(100 * 1024), "what is here counts");
+    assert!(window.suffices(0, 100 * 1024), "what is here counts");
+    assert!(window.suffices(cost(64 * 1024), 36 * 1024));
+    assert!(
+        !window.suffices(cost(64 * 1024), 64 * 1024),
+        "what is consumed now covers nothing of what follows it"
+    );
     window.freed(cost(64 * 1024));
-    assert!(window.suffices(36 * 1024));
-    assert!(!window.suffices(64 * 1024));
     // What was not granted then is granted with the next consumption that matters.
     window.received(cost(1024)).unwrap();
     assert_eq!(
@@ -81,17 +86,45 @@ fn a_body_that_fits_the_window_needs_no_grant() {
     );
 }
 
-#[test]
-fn a_body_in_tiny_frames_is_never_stuck() {
+/// Sends a body in frames of at most `frame` bytes, as the credit allows, each consumed when the next cannot be sent.
+fn send(body: u64, frame: usize) {
     let mut window = ReceiveWindow::new(INITIAL_WINDOW);
     let mut credit = SendCredit::new(INITIAL_WINDOW);
-    for to_come in (0_u64..100 * 1024).rev() {
-        assert!(credit.take(cost(1)), "stuck with {to_come} bytes to come");
-        window.received(cost(1)).unwrap();
-        if window.suffices(to_come) {
-            window.freed(cost(1));
-        } else if let Some(grant) = window.consumed(cost(1), AT_ONCE, never) {
+    let mut arrived = VecDeque::new();
+    let (mut unsent, mut to_come) = (body, body);
+    while to_come > 0 {
+        let wanted = usize::try_from(unsent.min(frame as u64)).unwrap();
+        if wanted > 0
+            && let Some(len) = credit.chunk(wanted)
+        {
+            assert!(credit.take(cost(len)));
+            window.received(cost(len)).unwrap();
+            arrived.push_back(len);
+            unsent -= len as u64;
+            continue;
+        }
+        let Some(len) = arrived.pop_front() else {
+            panic!("a body of {body} in frames of {frame} is stuck with {unsent} bytes unsent");
+        };
+        to_come -= len as u64;
+        if window.suffices(cost(len), to_come) {
+            window.freed(cost(len));
+        } else if let Some(grant) = window.consumed(cost(len), AT_ONCE, never) {
             credit.add(grant).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_body_in_tiny_frames_is_never_stuck() {
+    send(100 * 1024, 1);
+}
+
+#[test]
+fn a_body_of_any_length_in_frames_of_any_size_is_never_stuck() {
+    for body in (0..400 * 1024).step_by(997) {
+        for frame in [1000, 16 * 1024, 32 * 1024, 64 * 1024, 128 * 1024] {
+            send(body, frame);
         }
     }
 }

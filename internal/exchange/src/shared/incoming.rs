@@ -45,7 +45,7 @@ impl Shared {
     pub(crate) fn consumed(&self, cost: u32, to_come: Option<u64>) {
         let now = self.now();
         self.update(|state, after| {
-            if to_come.is_some_and(|to_come| state.window.suffices(to_come)) {
+            if to_come.is_some_and(|to_come| state.window.suffices(cost, to_come)) {
                 state.window.freed(cost);
             } else if let Some(increment) = self.grant_anew(state, cost, now)
                 && !state.in_ended
