@@ -1,6 +1,6 @@
 //! Attacks that must fail.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -16,7 +16,7 @@ use testkit::{
 };
 use tokio::{
     io::{AsyncReadExt, copy_bidirectional},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tunnel::{
@@ -289,13 +289,23 @@ async fn cookies_for_the_shared_domain_do_not_pass() {
     assert_eq!(cookies, ["a=1", "c=3; Path=/"]);
 }
 
+/// A connection from one of many loopback addresses: a single one may hold only a part of all connections.
+async fn connect_from(last: u8, server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    let from = Ipv4Addr::new(127, 0, 0, last);
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(server.addr).await.unwrap()
+}
+
 #[tokio::test]
 async fn ten_thousand_silent_connections_do_not_keep_others_out() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let server = Server::configured("[visitors]\nheader_timeout = \"2s\"").await;
     let mut silent = Vec::new();
-    for _ in 0..10_000 {
-        silent.push(TcpStream::connect(server.addr).await.unwrap());
+    for last in 10..20 {
+        for _ in 0..1000 {
+            silent.push(connect_from(last, &server).await);
+        }
     }
     let origin = Origin::serving(|_| async { http::Response::new(full("served")) }).await;
     let agent = Agent::publish(&server, &origin.port(), &Key::fresh(), &["-q"]).await;

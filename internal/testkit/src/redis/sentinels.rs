@@ -14,6 +14,9 @@ const NAME: &str = "main";
 /// How many there are. Two of them decide.
 const COUNT: usize = 3;
 
+/// A sentinel asks a server for its role each 10 s, and demotes one that has claimed to be master for 8 s since.
+const DEMOTION: Duration = Duration::from_secs(60);
+
 /// Real ones. All of it is killed when dropped.
 #[derive(Debug)]
 pub struct Sentinels {
@@ -80,10 +83,8 @@ impl Sentinels {
 
     /// Waits until what was the master, and runs again, is a replica.
     pub async fn demoted(&self) {
-        until("the old master is a replica", async || {
-            role(&self.master).await.as_deref() == Some("slave")
-        })
-        .await;
+        let demoted = async || role(&self.master).await.as_deref() == Some("slave");
+        within(DEMOTION, "the old master is a replica", demoted).await;
     }
 }
 
@@ -136,13 +137,17 @@ async fn role(redis: &Redis) -> Option<String> {
     role.list().into_iter().next().map(Reply::text)
 }
 
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    within(PATIENCE, what, is_so).await;
+}
+
+async fn within(patience: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !is_so().await {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    let so = timeout(PATIENCE, waiting).await;
+    let so = timeout(patience, waiting).await;
     so.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
