@@ -53,13 +53,20 @@ pub(crate) struct Http {
     )]
     pub(crate) target: TargetUrl,
     #[command(flatten)]
-    pub(crate) settings: Settings,
+    pub(crate) publish: PublishFlags,
+    #[command(flatten)]
+    service: ServiceFlags,
+}
+
+/// What every command has that publishes something: who with, where, under which rules, and what is shown of it.
+#[derive(Debug, Args)]
+pub(crate) struct PublishFlags {
+    #[command(flatten)]
+    settings: Settings,
     #[command(flatten)]
     hostname: HostnameFlags,
     #[command(flatten)]
     pub(crate) connection: ConnectionFlags,
-    #[command(flatten)]
-    service: ServiceFlags,
     #[command(flatten)]
     callers: CallerFlags,
     #[command(flatten)]
@@ -114,10 +121,16 @@ impl Settings {
 impl Http {
     /// All flags of the command above `layers`.
     pub(crate) fn layers(&self, layers: Layers) -> Layers {
+        self.service.layers(self.publish.layers(layers))
+    }
+}
+
+impl PublishFlags {
+    /// These flags above `layers`.
+    pub(crate) fn layers(&self, layers: Layers) -> Layers {
         let layers = self.settings.layers(layers);
         let layers = self.hostname.layers(layers);
         let layers = self.connection.layers(layers);
-        let layers = self.service.layers(layers);
         let layers = self.callers.layers(layers);
         let layers = self.traffic.layers(layers);
         let format = self.output.log_format.as_ref();

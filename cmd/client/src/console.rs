@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::lines::{Request, Time, limits, pool_line};
 use self::notices::Notices;
 
-use crate::args::Http;
+use crate::args::OutputFlags;
 use crate::settings::Settings;
 
 /// Shows an agent's events.
@@ -37,13 +37,19 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    pub(crate) fn new(http: &Http, settings: &Settings, lines: Lines) -> Self {
+    /// A console for a tunnel to `target`, by the name that lines call it.
+    pub(crate) fn new(
+        output: &OutputFlags,
+        settings: &Settings,
+        target: String,
+        lines: Lines,
+    ) -> Self {
         Self {
-            quiet: http.output.quiet,
-            verbose: http.output.verbose > 0,
+            quiet: output.quiet,
+            verbose: output.verbose > 0,
             json: settings.log_format == LogFormat::Json,
             server: settings.server.to_string(),
-            target: http.target.to_string(),
+            target,
             url: Mutex::new(None),
             notices: Mutex::default(),
             lines,
@@ -55,6 +61,21 @@ impl Console {
         if self.json {
             tracing::warn!("{text}");
         } else {
+            self.lines.line(&text);
+        }
+    }
+
+    /// Shows the URL of a service that listens on this machine.
+    pub(crate) fn listening(&self, url: &str) {
+        print(url);
+        self.status(&format!("{} listens at {url}", self.target));
+    }
+
+    /// Says what people like to see when all is well.
+    pub(crate) fn status(&self, text: &str) {
+        if self.json {
+            tracing::info!("{text}");
+        } else if !self.quiet {
             self.lines.line(&text);
         }
     }
@@ -101,10 +122,7 @@ impl Console {
         let (server, target, url) = (&self.server, &self.target, &granted.url);
         match shown.as_deref() {
             None => {
-                // Nobody may be reading; that is no reason to stop serving.
-                writeln!(io::stdout(), "{url}")
-                    .and_then(|()| io::stdout().flush())
-                    .ok();
+                print(url);
                 self.status(&format!(
                     "connected to {server}; visitors of {url} now reach {target}"
                 ));
@@ -166,14 +184,6 @@ impl Console {
         }
     }
 
-    fn status(&self, text: &str) {
-        if self.json {
-            tracing::info!("{text}");
-        } else if !self.quiet {
-            self.lines.line(&text);
-        }
-    }
-
     fn exchange(&self, report: &Report) {
         if self.json {
             log(report);
@@ -184,6 +194,13 @@ impl Console {
             });
         }
     }
+}
+
+/// The one line on stdout. Nobody may be reading; that is no reason to stop serving.
+fn print(url: &str) {
+    writeln!(io::stdout(), "{url}")
+        .and_then(|()| io::stdout().flush())
+        .ok();
 }
 
 /// One request as a line of the log.

@@ -8,7 +8,7 @@ use runtime::Exit;
 use runtime::config::ConfigError;
 use tunnel::ws::TlsError;
 
-use crate::key::{Misuse, PassphraseError};
+use crate::key::PassphraseError;
 
 /// The exit codes. People branch on these: never renumber one. Those both binaries share are [`Exit`]'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,3 +63,8 @@ impl From<End> for ExitCode {
         Self::from(end.code())
     }
 }
+
+/// Something that was asked for in a way in which it is not done. Ends like wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(pub(crate) String);

@@ -64,11 +64,6 @@ pub(crate) fn run(
     }
 }
 
-/// Something that was asked for in a way in which it is not done. Ends like wrong usage.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Misuse(String);
-
 /// `1 time`, `2 times`.
 fn times(key: &SecretKey) -> String {
     match key.chain().sequence() {

@@ -2,7 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::{Misuse, file};
+use super::file;
+use crate::end::Misuse;
 use crate::settings::Settings;
 
 /// What becomes of the secret half.

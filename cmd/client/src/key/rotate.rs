@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use identity::{Rotated, SecretKey, canonical_host};
 
-use super::{Misuse, file, passphrase, show};
+use super::{file, passphrase, show};
+use crate::end::Misuse;
 use crate::settings::Settings;
 
 /// Rotates the key for the server of `domain`, and shows the new one.

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 
 use identity::{ChainError, MAX_CHAIN, SecretKey};
 
-use super::{Misuse, times};
+use super::times;
+use crate::end::Misuse;
 use crate::settings::Settings;
 
 /// Prints what may be known of a key, one fact a line.
