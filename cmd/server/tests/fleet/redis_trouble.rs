@@ -121,6 +121,7 @@ async fn a_failover_by_sentinels_is_over_soon_after_they_have_chosen() {
     let took = chosen.elapsed();
 
     // What comes back is a replica, and nobody falls for it.
+    watched.agreed().await;
     watched.master.start().await;
     watched.demoted().await;
     let new = Service::named("new").await;

@@ -36,7 +36,8 @@ struct Sentinel {
 }
 
 impl Sentinels {
-    /// Running ones, who know each other and both servers. A master that is silent for half a second is gone for them.
+    /// Running ones, who know each other and both servers. A master that is silent for two seconds is gone for
+    /// them: with half a second, the pace of their pings, each master is gone before it has answered the first.
     pub async fn fresh() -> Self {
         let master = Redis::fresh().await;
         let port = master.addr().port().to_string();
@@ -81,6 +82,18 @@ impl Sentinels {
         .await;
     }
 
+    /// Waits until every sentinel says so too: one that still knows the old one as the master lets it be when it comes back.
+    pub async fn agreed(&self) {
+        let port = self.replica.addr().port().to_string();
+        for sentinel in &self.sentinels {
+            until("a sentinel names the new master", async || {
+                let address = sentinel.ask("GET-MASTER-ADDR-BY-NAME").await.list();
+                address.into_iter().next_back().map(Reply::text).as_deref() == Some(&*port)
+            })
+            .await;
+        }
+    }
+
     /// Waits until what was the master, and runs again, is a replica.
     pub async fn demoted(&self) {
         let demoted = async || role(&self.master).await.as_deref() == Some("slave");
@@ -95,7 +108,7 @@ impl Sentinel {
         let file = folder.path().join("sentinel.conf");
         let settings = format!(
             "sentinel monitor {NAME} 127.0.0.1 {master} 2
-sentinel down-after-milliseconds {NAME} 500
+sentinel down-after-milliseconds {NAME} 2000
 sentinel failover-timeout {NAME} 3000
 dir {}
 ",
@@ -160,6 +173,7 @@ mod tests {
         let mut sentinels = Sentinels::fresh().await;
         sentinels.master.stop().await;
         sentinels.promoted().await;
+        sentinels.agreed().await;
         sentinels.master.start().await;
         sentinels.demoted().await;
         assert_eq!(role(&sentinels.replica).await.as_deref(), Some("master"));
