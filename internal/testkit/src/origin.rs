@@ -140,9 +140,16 @@ impl Origin {
         F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        Self::accepting_on(listener.expect("loopback has a free port"), handler)
+    }
+
+    /// The same on a listener that there is, such as one of a [`Port`](crate::port::Port) that outlives the service.
+    pub fn accepting_on<F, Fut>(listener: TcpListener, handler: F) -> Self
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let addr = listener
             .local_addr()
             .expect("a bound socket has an address");

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, header::SEC_WEBSOCKET_PROTOCOL};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
     WebSocketStream, accept_hdr_async_with_config, client_async_with_config,
     tungstenite::{
@@ -114,8 +117,18 @@ impl Origin {
         F: Fn(Plain, Request<()>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        Self::sockets_on(listener.expect("loopback has a free port"), handler)
+    }
+
+    /// The same on a listener that there is.
+    pub fn sockets_on<F, Fut>(listener: TcpListener, handler: F) -> Self
+    where
+        F: Fn(Plain, Request<()>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let handler = Arc::new(handler);
-        Self::accepting(move |tcp| {
+        Self::accepting_on(listener, move |tcp| {
             let handler = handler.clone();
             async move {
                 let mut asked = None;
@@ -130,7 +143,6 @@ impl Origin {
                 handler(socket, asked.expect("an accepted request was seen")).await;
             }
         })
-        .await
     }
 
     /// A service that says every message back, and closes as it is asked to.
