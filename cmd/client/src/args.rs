@@ -1,6 +1,7 @@
 //! The command line. Flags that are also settings are optional here: a default of clap's would hide the file and the
 //! environment.
 
+mod bare;
 mod connection;
 mod help;
 mod hostname;
@@ -15,8 +16,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use runtime::config::Layers;
 
+pub(crate) use self::bare::BareCommand;
 use self::connection::ConnectionFlags;
-use self::help::{ABOUT, AFTER, HTTP_ABOUT, HTTP_AFTER};
+use self::help::{ABOUT, AFTER, BARE_ABOUT, BARE_AFTER, HTTP_ABOUT, HTTP_AFTER};
 use self::hostname::HostnameFlags;
 use self::policy::{CallerFlags, TrafficFlags};
 use self::service::ServiceFlags;
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     /// Publish a local HTTP service
     #[command(long_about = HTTP_ABOUT, after_help = HTTP_AFTER)]
     Http(Box<Http>),
+    /// Fetch remote URLs for pages: a Bare server, published or on this machine
+    #[command(long_about = BARE_ABOUT, after_help = BARE_AFTER)]
+    Bare(Box<BareCommand>),
     /// Make a key, look at it, rotate it
     #[command(subcommand)]
     Key(Key),

@@ -7,7 +7,7 @@ mod lines;
 mod notices;
 
 use std::io::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use agent::{Event, Outcome, PoolChange, PoolSize, Report, SelfCheck};
@@ -33,6 +33,8 @@ pub(crate) struct Console {
     /// The URL that is on stdout, once there is one.
     url: Mutex<Option<String>>,
     notices: Mutex<Notices>,
+    /// What paths must not show.
+    hidden: OnceLock<String>,
     lines: Lines,
 }
 
@@ -52,6 +54,7 @@ impl Console {
             target,
             url: Mutex::new(None),
             notices: Mutex::default(),
+            hidden: OnceLock::new(),
             lines,
         }
     }
@@ -63,6 +66,11 @@ impl Console {
         } else {
             self.lines.line(&text);
         }
+    }
+
+    /// Keeps a secret that is a segment of paths out of all lines from now on. One secret at most.
+    pub(crate) fn hide(&self, secret: &str) {
+        self.hidden.set(format!("/{secret}/")).ok();
     }
 
     /// Shows the URL of a service that listens on this machine.
@@ -109,7 +117,7 @@ impl Console {
                     "stopping when {in_flight} running request(s) have ended"
                 ));
             }
-            Event::Exchange(report) => self.exchange(&report),
+            Event::Exchange(report) => self.exchange(report),
             Event::Notice(notice) => self.notice(&notice),
             Event::SelfCheck(found) => self.self_check(&found),
             // Said by what comes of it.
@@ -184,7 +192,11 @@ impl Console {
         }
     }
 
-    fn exchange(&self, report: &Report) {
+    fn exchange(&self, mut report: Report) {
+        if let Some(hidden) = self.hidden.get() {
+            report.path = report.path.replacen(hidden, "/***/", 1);
+        }
+        let report = &report;
         if self.json {
             log(report);
         } else if !self.quiet {

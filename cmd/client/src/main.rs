@@ -1,13 +1,10 @@
 //! `adit`: arguments to configuration to an agent, and how that ended to an exit code.
 
 mod args;
+mod bare;
 mod console;
 mod end;
 mod key;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "its users come next: what adit serves itself")
-)]
 mod local;
 mod publish;
 mod settings;
@@ -41,6 +38,7 @@ fn main() -> ExitCode {
     };
     let ended = match cli.command {
         Command::Http(http) => publish::http(&http, env::vars_os()),
+        Command::Bare(command) => bare::run(&command, env::vars_os()),
         Command::Key(command) => key::run(command, env::vars_os()),
     };
     match ended {

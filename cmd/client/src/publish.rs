@@ -46,13 +46,12 @@ pub(crate) fn http(
 
 /// Runs a service that `adit` itself answers with, `called` so in lines for people: through a tunnel, or where `listen`
 /// says. Until a signal, or until the agent must not go on. `make` is called inside the runtime.
-#[expect(dead_code, reason = "its users come next: what adit serves itself")]
 pub(crate) fn local<L: Local>(
     flags: &PublishFlags,
     listen: Option<SocketAddr>,
     called: &str,
     variables: impl IntoIterator<Item = Variable>,
-    make: impl FnOnce(Arc<Console>, &TaskTracker) -> anyhow::Result<L>,
+    make: impl FnOnce(&Settings, Arc<Console>, &TaskTracker) -> anyhow::Result<L>,
 ) -> anyhow::Result<()> {
     let start = Start::read(
         flags,
@@ -62,9 +61,9 @@ pub(crate) fn local<L: Local>(
     )?;
     let console = start.console.clone();
     match listen {
-        Some(addr) => start.listen(addr, |tasks| make(console, tasks)),
-        None => start.try_publish(|tasks| {
-            let service = make(console, tasks)?;
+        Some(addr) => start.listen(addr, |settings, tasks| make(settings, console, tasks)),
+        None => start.try_publish(|settings, tasks| {
+            let service = make(settings, console, tasks)?;
             Ok(Published::new(Arc::new(service), tasks))
         }),
     }
@@ -103,13 +102,13 @@ impl<'a> Start<'a> {
     }
 
     fn publish<T: Target>(self, make: impl FnOnce(&TaskTracker) -> T) -> anyhow::Result<()> {
-        self.try_publish(|tasks| Ok(make(tasks)))
+        self.try_publish(|_, tasks| Ok(make(tasks)))
     }
 
     /// Publishes the target that `make` makes.
     fn try_publish<T: Target>(
         self,
-        make: impl FnOnce(&TaskTracker) -> anyhow::Result<T>,
+        make: impl FnOnce(&Settings, &TaskTracker) -> anyhow::Result<T>,
     ) -> anyhow::Result<()> {
         let config = self.agent_config()?;
         // The passwords in it have been hashed.
@@ -118,7 +117,7 @@ impl<'a> Start<'a> {
             // Before anything that takes time, so that no signal is missed.
             let signals = Signals::listen().context("cannot listen for signals")?;
             let connections = TaskTracker::new();
-            let agent = Agent::new(config, Arc::new(make(&connections)?));
+            let agent = Agent::new(config, Arc::new(make(&self.settings, &connections)?));
             let shutdown = CancellationToken::new();
             let console = self.console.clone();
             tokio::select! {
@@ -132,7 +131,7 @@ impl<'a> Start<'a> {
     fn listen<L: Local>(
         self,
         addr: SocketAddr,
-        make: impl FnOnce(&TaskTracker) -> anyhow::Result<L>,
+        make: impl FnOnce(&Settings, &TaskTracker) -> anyhow::Result<L>,
     ) -> anyhow::Result<()> {
         if self.settings.policy(&self.secrets)?.is_some() {
             let why = "rules for visitors are enforced by the server of a tunnel: with --listen there is none";
@@ -141,7 +140,7 @@ impl<'a> Start<'a> {
         drop(self.secrets);
         runtime()?.block_on(async {
             let signals = Signals::listen().context("cannot listen for signals")?;
-            let service = Arc::new(make(&TaskTracker::new())?);
+            let service = Arc::new(make(&self.settings, &TaskTracker::new())?);
             let listener = listen::bind(addr).await;
             let listener = listener.with_context(|| format!("cannot listen at {addr}"))?;
             self.console

@@ -16,6 +16,24 @@ Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server
 not the one that was expected; 4 another agent with the same key and name took over; 78 a setting is wrong, or the \
 key or certificate file cannot be used.";
 
+pub(super) const BARE_ABOUT: &str = "Fetch remote URLs for pages that cannot: a TompHTTP Bare server (versions 1, 2 and 3).
+
+Published through a tunnel, so that what it fetches leaves from this machine's network; or with --listen on this machine \
+alone. Prints its URL as the first and only line on stdout, and on stderr a line for each fetch. Addresses that are not of \
+the public internet are never dialled unless a flag says so.";
+
+pub(super) const BARE_AFTER: &str = "\
+Settings of the tunnel come from the same flags, variables and file as those of `adit http` (see `adit http --help`); what \
+the Bare server does is decided by flags alone.
+
+Examples:
+  adit bare --server https://tunnels.example          a Bare server at the hostname of the key
+  adit bare --access-key-file key.txt                 for those alone whose URL has the key
+  adit bare --listen 127.0.0.1:8080                   on this machine, without a tunnel
+  adit bare --allow-host '*.example.org' --allow-port 443
+
+Exit codes: those of `adit http`; with --listen 0 ended by a signal, 1 failure, 2 wrong usage, 78 a setting is wrong.";
+
 pub(super) const HTTP_ABOUT: &str = "Publish a local HTTP service.
 
 Prints the public URL as the first and only line on stdout. On stderr: what happens to the connection, and each \
