@@ -1,17 +1,13 @@
 //! What changes while the server runs: the rules of admission, whenever a file of theirs does, or at SIGHUP.
 //!
-//! Files are looked at each second, and not watched: a watch is lost where a file is replaced by way of a symbolic link, as
-//! Kubernetes does with its volumes, and does not exist on some network file systems. A change counts once the file has
-//! kept still from one look to the next, so that no half of a file is taken for the whole.
+//! Files are looked at and not watched: [`runtime::files`] says why.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use runtime::config::{ConfigError, Loaded};
+use runtime::files::{Files, LOOK};
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
@@ -20,9 +16,6 @@ use uplink::{Rules, Uplink};
 
 use crate::rules;
 use crate::settings::{FilePath, Settings};
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Fields that can change while the server runs; a section stands for all its fields.
 const RELOADED: [&str; 7] = [
@@ -67,7 +60,7 @@ impl Reload {
 
     /// Exchanges the rules of `uplink` whenever they change, for as long as it is polled. Cancel safe.
     pub(crate) async fn keep(mut self, uplink: &Uplink, settings: &Settings) {
-        let mut files = Files::of(settings, self.config.as_deref());
+        let mut files = Files::of(of_rules(settings, self.config.as_deref()));
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -106,7 +99,7 @@ impl Reload {
             Ok(Ok((settings, rules))) => {
                 self.warn_of_what_needs_a_restart(&settings);
                 put_in_force(uplink, rules);
-                files.follow(&settings, self.config.as_deref())
+                files.follow(of_rules(&settings, self.config.as_deref()))
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "the rules cannot be read: those that were in force stay");
@@ -132,83 +125,18 @@ fn put_in_force(uplink: &Uplink, rules: Rules) {
     tracing::info!(keys, tokens, cut, "the rules are in force");
 }
 
-/// The files that rules come from, as they were when last looked at.
-#[derive(Debug)]
-struct Files(Vec<(PathBuf, Watched)>);
-
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Watched {
-    taken: Option<Print>,
-    seen: Option<Print>,
-}
-
-/// What changes when a file does; `None` where there is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Print {
-    modified: Option<SystemTime>,
-    /// Seconds and nanoseconds: a file that was put in place of another may be older than that was.
-    changed: (i64, i64),
-    file: (u64, u64),
-    len: u64,
-}
-
-impl Print {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            modified: metadata.modified().ok(),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            file: (metadata.dev(), metadata.ino()),
-            len: metadata.len(),
-        })
-    }
-}
-
-impl Files {
-    fn of(settings: &Settings, config: Option<&Path>) -> Self {
-        Self(Vec::new()).follow(settings, config)
-    }
-
-    /// The files of these settings: those that were known as they were known, others as they are now.
-    fn follow(mut self, settings: &Settings, config: Option<&Path>) -> Self {
-        let admission = &settings.admission;
-        let named = [&admission.keys_file, &admission.token_file];
-        let named = named.into_iter().flatten().map(FilePath::as_path);
-        let files = named.chain(config).map(|path| {
-            let known = self.0.iter().position(|(known, _)| known == path);
-            known.map_or_else(
-                || {
-                    let print = Print::of(path);
-                    let watched = Watched {
-                        taken: print.clone(),
-                        seen: print,
-                    };
-                    (path.to_owned(), watched)
-                },
-                |known| self.0.swap_remove(known),
-            )
-        });
-        Self(files.collect())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Looks at each, and takes note of those that have changed and keep still.
-    fn have_changed(&mut self) -> bool {
-        let mut changed = false;
-        for (path, watched) in &mut self.0 {
-            let now = Print::of(path);
-            let still = watched.seen == now;
-            watched.seen = now;
-            if still && watched.seen != watched.taken {
-                watched.taken.clone_from(&watched.seen);
-                changed = true;
-            }
-        }
-        changed
-    }
+/// The files that rules come from.
+fn of_rules<'a>(
+    settings: &'a Settings,
+    config: Option<&'a Path>,
+) -> impl Iterator<Item = &'a Path> {
+    let admission = &settings.admission;
+    let named = [&admission.keys_file, &admission.token_file];
+    named
+        .into_iter()
+        .flatten()
+        .map(FilePath::as_path)
+        .chain(config)
 }
 
 fn fields(settings: &Settings) -> Value {
@@ -245,8 +173,6 @@ fn differences(path: &str, before: &Value, now: &Value, found: &mut Vec<String>)
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use runtime::config::Layers;
 
     use super::*;
@@ -291,43 +217,5 @@ mod tests {
             ("policy.max_credentials", "1"),
         ];
         assert_eq!(changed(&reloaded), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_file_has_changed_when_it_keeps_still_again() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        let path = file.path().to_str().unwrap().to_owned();
-        let settings = settings(&[("admission.keys_file", &path)]);
-        let mut files = Files::of(&settings, None);
-        assert!(!files.have_changed());
-        file.write_all(b"half").unwrap();
-        assert!(!files.have_changed(), "it may still be written");
-        file.write_all(b" of it").unwrap();
-        assert!(!files.have_changed());
-        assert!(files.have_changed());
-        assert!(!files.have_changed(), "once");
-
-        fs::remove_file(&path).unwrap();
-        assert!(!files.have_changed());
-        assert!(files.have_changed(), "it is gone");
-    }
-
-    #[test]
-    fn a_file_that_others_settings_name_is_followed_from_there_on() {
-        let (one, other) = (
-            tempfile::NamedTempFile::new().unwrap(),
-            tempfile::NamedTempFile::new().unwrap(),
-        );
-        let of = |file: &tempfile::NamedTempFile| {
-            settings(&[("admission.token_file", file.path().to_str().unwrap())])
-        };
-        let mut files = Files::of(&of(&one), Some(Path::new("/nowhere")));
-        assert_eq!(files.0.len(), 2);
-        files = files.follow(&of(&other), None);
-        assert!(!files.have_changed());
-        one.as_file().write_all(b"x").unwrap();
-        assert!(!files.have_changed() && !files.have_changed(), "forgotten");
-        other.as_file().write_all(b"x").unwrap();
-        assert!(!files.have_changed() && files.have_changed());
     }
 }

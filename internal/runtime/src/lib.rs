@@ -6,6 +6,7 @@
 pub mod config;
 pub mod drain;
 pub mod exit;
+pub mod files;
 pub mod logging;
 pub mod resources;
 pub mod signals;
