@@ -1,24 +1,54 @@
 //! Merging the layers, and remembering where each value came from.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use config::{Config, FileFormat, Map, Source, Value, ValueKind};
+use config::{Config, Map, Source, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
+use super::document::{Document, syntax};
 use super::error::ConfigError;
 
 /// The layers above the defaults, which are the settings' own `Default` (`#[serde(default, deny_unknown_fields)]`).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     file: Option<PathBuf>,
+    section: Option<Section>,
     environment: Vec<Setting>,
     flags: Vec<Setting>,
 }
 
+/// A table of a file that has settings of its own above those that all such tables have in common.
+#[derive(Debug, Clone)]
+struct Section {
+    document: Document,
+    /// The table that holds it, and others like it.
+    among: String,
+    name: String,
+}
+
+impl Section {
+    fn path(&self) -> String {
+        format!("{}.{}", self.among, self.name)
+    }
+}
+
+/// Values as a source of settings.
+#[derive(Debug, Clone)]
+struct Values(Map<String, Value>);
+
+impl Source for Values {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
 /// One value of the environment or the command line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Setting {
     path: String,
     origin: String,
@@ -36,6 +66,18 @@ impl Layers {
     #[must_use]
     pub fn file(mut self, file: Option<PathBuf>) -> Self {
         self.file = file;
+        self
+    }
+
+    /// Puts a file that was read already above the defaults, and above its own top level its table `among.name`. The other
+    /// tables in `among` are left out. It stands in the place of [`Layers::file`].
+    #[must_use]
+    pub fn section(mut self, document: &Document, among: &str, name: &str) -> Self {
+        self.section = Some(Section {
+            document: document.clone(),
+            among: among.to_owned(),
+            name: name.to_owned(),
+        });
         self
     }
 
@@ -93,12 +135,17 @@ impl Layers {
     /// The first thing that is wrong, as [`ConfigError`] lists them.
     pub fn load<T: DeserializeOwned>(self) -> Result<Loaded<T>, ConfigError> {
         let mut builder = Config::builder();
-        if let Some(file) = &self.file {
-            let text = fs::read_to_string(file).map_err(|why| ConfigError::Unreadable {
-                file: file.clone(),
-                why,
-            })?;
-            builder = builder.add_source(config::File::from_str(&text, FileFormat::Toml));
+        let document = match (&self.section, &self.file) {
+            (Some(section), _) => Some(section.document.clone()),
+            (None, Some(file)) => Some(Document::read(file)?),
+            (None, None) => None,
+        };
+        if let Some(document) = &document {
+            let among = self.section.as_ref().map(|section| &*section.among);
+            builder = builder.add_source(Values(document.top(among)));
+        }
+        if let Some(section) = &self.section {
+            builder = builder.add_source(Values(section.document.table(&section.path())));
         }
         // One map of overrides, filled in order: a flag replaces the variable of the same path.
         for Setting {
@@ -115,10 +162,12 @@ impl Layers {
             builder = builder.set_override(path, value).map_err(unusable)?;
         }
         let merged = builder.build().and_then(|merged| merged.collect());
-        let values = merged.map_err(|error| syntax(self.file.as_deref(), &error))?;
+        let file = document.as_ref().map(Document::file);
+        let values = merged.map_err(|error| syntax(file, &error))?;
         let origins = Origins {
             values,
-            file: self.file,
+            document,
+            section: self.section.map(|section| section.path()),
         };
         let root = Value::new(None, ValueKind::Table(origins.values.clone()));
         let settings = serde_path_to_error::deserialize(root).map_err(|error| {
@@ -143,46 +192,78 @@ impl<T> Loaded<T> {
     pub fn fault(&self, field: &str, problem: impl Into<String>) -> ConfigError {
         self.origins.fault(field, problem.into())
     }
+
+    /// Whether the layers below the defaults say the same as those of `other`, and from the same places.
+    #[must_use]
+    pub fn is_written_like<U>(&self, other: &Loaded<U>) -> bool {
+        self.origins.values == other.origins.values
+    }
 }
 
 #[derive(Debug)]
 struct Origins {
     values: Map<String, Value>,
-    file: Option<PathBuf>,
+    document: Option<Document>,
+    /// The path of the table whose settings these are, where they are not the whole file's.
+    section: Option<String>,
 }
 
 impl Origins {
     fn fault(&self, field: &str, problem: String) -> ConfigError {
+        let (path, origin) = self.of(field);
         ConfigError::Field {
-            field: field.to_owned(),
-            origin: self.of(field),
+            field: path,
+            origin,
             problem,
         }
     }
 
-    /// Values of the file carry no origin: they were read from text here, so that a missing file and a broken one differ.
-    fn of(&self, field: &str) -> String {
+    /// The path of a field in its file, and where its value came from. Values of the file carry no origin: they were read
+    /// from text, so that a missing file and a broken one differ.
+    fn of(&self, field: &str) -> (String, String) {
         let mut found: Option<&Value> = None;
         for segment in field.split(['.', '[']) {
             let table = match found.map(|value| &value.kind) {
-                None => &self.values,
-                Some(ValueKind::Table(table)) => table,
+                None => Some(&self.values),
+                Some(ValueKind::Table(table)) => Some(table),
                 Some(_) => break,
             };
-            let Some(value) = table.get(segment) else {
-                return "the default".to_owned();
-            };
-            found = Some(value);
+            found = table.and_then(|table| table.get(segment));
+            if found.is_none() {
+                return self.absent(field);
+            }
         }
-        let file = || {
-            self.file
-                .as_ref()
-                .map(|file| format!("in {}", file.display()))
+        if let Some(origin) = found.and_then(Value::origin) {
+            return (field.to_owned(), origin.to_owned());
+        }
+        self.written(field)
+    }
+
+    /// A field of the file: of the section's own table, or of the top that all have in common.
+    fn written(&self, field: &str) -> (String, String) {
+        let Some(document) = &self.document else {
+            return (field.to_owned(), "the default".to_owned());
         };
-        let origin = found.and_then(Value::origin).map(ToOwned::to_owned);
-        origin
-            .or_else(file)
-            .unwrap_or_else(|| "the default".to_owned())
+        let own = self
+            .section
+            .as_ref()
+            .map(|section| format!("{section}.{field}"));
+        let scalar = |path: &String| document.has(path.split('[').next().unwrap_or(path));
+        let path = own.filter(scalar).unwrap_or_else(|| field.to_owned());
+        let origin = document.origin(&path);
+        (path, origin)
+    }
+
+    /// A field that is written nowhere. In a section it belongs there.
+    fn absent(&self, field: &str) -> (String, String) {
+        match (&self.section, &self.document) {
+            (Some(section), Some(document)) => {
+                let path = format!("{section}.{field}");
+                let origin = document.origin(&path);
+                (path, origin)
+            }
+            _ => (field.to_owned(), "the default".to_owned()),
+        }
     }
 }
 
@@ -196,29 +277,5 @@ fn sentence(error: config::ConfigError) -> String {
             ..
         } => format!("found {unexpected}; write {expected}"),
         other => other.to_string(),
-    }
-}
-
-/// A TOML error is a drawing of several lines; its first line and its last say it all.
-fn syntax(file: Option<&Path>, error: &config::ConfigError) -> ConfigError {
-    let drawing = match error {
-        config::ConfigError::FileParse { cause, .. } => cause.to_string(),
-        other => other.to_string(),
-    };
-    let mut lines = drawing
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let first = lines
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("TOML parse error ")
-        .to_owned();
-    let why = lines
-        .next_back()
-        .map_or_else(|| first.clone(), |last| format!("{first}: {last}"));
-    ConfigError::Syntax {
-        file: file.map(Path::to_path_buf).unwrap_or_default(),
-        why,
     }
 }

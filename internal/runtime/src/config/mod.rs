@@ -4,11 +4,13 @@
 //! fraction where a whole number belongs, a value that it would convert. Every complaint is one sentence that names the
 //! field, where its value came from, and what to write instead.
 
+mod document;
 mod error;
 mod layers;
 mod scalar;
 mod values;
 
+pub use document::Document;
 pub use error::ConfigError;
 pub use layers::{Layers, Loaded};
 pub use scalar::{Scalar, deserialize_scalar};

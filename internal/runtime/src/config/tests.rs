@@ -167,23 +167,23 @@ fn a_bad_value_is_one_line_with_field_origin_and_fix() {
     let cases = [
         (
             from_file("workers = 2.7"),
-            "workers (in pump.toml): invalid type: floating point `2.7`, expected a whole number from 1 to 4294967295",
+            "workers (in pump.toml, line 1): invalid type: floating point `2.7`, expected a whole number from 1 to 4294967295",
         ),
         (
             from_file("workers = true"),
-            "workers (in pump.toml): invalid type: boolean `true`, expected a whole number from 1 to 4294967295",
+            "workers (in pump.toml, line 1): invalid type: boolean `true`, expected a whole number from 1 to 4294967295",
         ),
         (
             from_file("workers = 0"),
-            "workers (in pump.toml): \"0\" is not such a number; write a whole number from 1 to 4294967295",
+            "workers (in pump.toml, line 1): \"0\" is not such a number; write a whole number from 1 to 4294967295",
         ),
         (
             from_file("[limits]\npatience = 30"),
-            "limits.patience (in pump.toml): write a number with its unit, such as 30s, 500ms or 2m, not the bare number 30",
+            "limits.patience (in pump.toml, line 2): write a number with its unit, such as 30s, 500ms or 2m, not the bare number 30",
         ),
         (
             from_file("names = ['here']"),
-            "names (in pump.toml): invalid socket address syntax; write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
+            "names (in pump.toml, line 1): invalid socket address syntax; write an IP address and a port, such as 127.0.0.1:8080 or [::]:8080",
         ),
         (
             from_environment("PUMP_LIMITS__BODY", "9 parsecs"),
@@ -191,7 +191,7 @@ fn a_bad_value_is_one_line_with_field_origin_and_fix() {
         ),
         (
             from_file("[limits]\nbodi = 3"),
-            "limits.bodi (in pump.toml): unknown field `bodi`, expected `body` or `patience`",
+            "limits.bodi (in pump.toml, line 2): unknown field `bodi`, expected `body` or `patience`",
         ),
         (
             from_environment("PUMP_LIMITS_BODY", "3"),
@@ -241,5 +241,100 @@ fn a_complaint_about_the_whole_names_where_the_field_came_from() {
             .fault("workers", "too many")
             .to_string()
             .contains(&file.path().display().to_string())
+    );
+}
+
+/// Settings of the pumps of one house, which have a table each.
+fn house(text: &str, name: &str) -> Result<Pump, String> {
+    let file = file(text);
+    let path = file.path().display().to_string();
+    let loaded = Document::read(file.path()).and_then(|document| {
+        Layers::new()
+            .section(&document, "pumps", name)
+            .load::<Pump>()
+    });
+    loaded
+        .map(|loaded| loaded.settings)
+        .map_err(|error| error.to_string().replace(&path, "house.toml"))
+}
+
+const HOUSE: &str = "workers = 2
+[limits]
+patience = '1s'
+
+[pumps.cellar]
+workers = 3
+[pumps.cellar.limits]
+body = 7
+
+[pumps.attic]
+workers = 0
+";
+
+#[test]
+fn a_section_is_above_the_top_of_its_file_field_by_field() {
+    let cellar = house(HOUSE, "cellar").unwrap();
+    assert_eq!(cellar.workers, Count::of(3));
+    assert_eq!(cellar.limits.patience, Period::secs(1));
+    assert_eq!(cellar.limits.body, SizeLimit(Some(7)));
+}
+
+#[test]
+fn a_complaint_about_a_section_names_the_line_of_the_field_wherever_it_stands() {
+    let wrong = "\"0\" is not such a number; write a whole number from 1 to 4294967295";
+    assert_eq!(
+        house(HOUSE, "attic").unwrap_err(),
+        format!("pumps.attic.workers (in house.toml, line 11): {wrong}")
+    );
+    let common = HOUSE.replace("= 2", "= 0").replace("workers = 3", "");
+    assert_eq!(
+        house(&common, "cellar").unwrap_err(),
+        format!("workers (in house.toml, line 1): {wrong}")
+    );
+    let unknown = HOUSE.replace("body = 7", "bodi = 7");
+    assert!(
+        house(&unknown, "cellar")
+            .unwrap_err()
+            .starts_with("pumps.cellar.limits.bodi (in house.toml, line 8): unknown field `bodi`")
+    );
+}
+
+#[test]
+fn the_sections_of_a_file_come_in_its_order_and_each_is_a_table() {
+    let tables = |text: &str| {
+        let file = file(text);
+        let path = file.path().display().to_string();
+        let tables = Document::read(file.path()).and_then(|document| document.tables("pumps"));
+        tables.map_err(|error| error.to_string().replace(&path, "house.toml"))
+    };
+    assert_eq!(tables(HOUSE).unwrap(), ["cellar", "attic"]);
+    assert_eq!(tables("workers = 1").unwrap(), Vec::<String>::new());
+    assert_eq!(
+        tables("pumps = 3").unwrap_err(),
+        "pumps (in house.toml, line 1): found a single value; write [pumps.NAME] and the settings below it"
+    );
+    assert_eq!(
+        tables("[pumps]\ncellar = 'x'").unwrap_err(),
+        "pumps.cellar (in house.toml, line 2): found a text; write [pumps.cellar] and the settings below it"
+    );
+    let twice = tables("[pumps.a]\n[pumps.a]\n").unwrap_err();
+    assert!(
+        twice.contains("line 2") && twice.contains("duplicate key"),
+        "{twice}"
+    );
+}
+
+#[test]
+fn what_is_missing_in_a_section_is_missed_at_its_head() {
+    let file = file(HOUSE);
+    let document = Document::read(file.path()).unwrap();
+    let loaded = Layers::new()
+        .section(&document, "pumps", "cellar")
+        .load::<Pump>()
+        .unwrap();
+    let path = file.path().display();
+    assert_eq!(
+        loaded.fault("names", "there are none").to_string(),
+        format!("pumps.cellar.names (in {path}, line 5): there are none")
     );
 }

@@ -300,27 +300,27 @@ fn what_a_file_says_wrongly_is_told_with_its_place() {
     for (text, said) in [
         (
             "[policy]\nhttps_only = 1",
-            "policy.https_only (in adit.toml): invalid type: integer `1`, expected true or false",
+            "policy.https_only (in adit.toml, line 2): invalid type: integer `1`, expected true or false",
         ),
         (
             "[policy]\nallow_ip = ['::1']",
-            "policy.allow_ip (in adit.toml): unknown field `allow_ip`",
+            "policy.allow_ip (in adit.toml, line 2): unknown field `allow_ip`",
         ),
         (
             "[policy]\nadd_prefix = '/a/'",
-            "policy.add_prefix (in adit.toml): a path such as /api",
+            "policy.add_prefix (in adit.toml, line 2): a path such as /api",
         ),
         (
             "[policy.request_headers]\nset = ['Via: x']",
-            "policy.request_headers (in adit.toml): Via says",
+            "policy.request_headers (in adit.toml, line 1): Via says",
         ),
         (
             "[policy.response_headers]\nset = [['X-A', \"1\\r\\nX-B: 2\"]]",
-            "policy.response_headers (in adit.toml): the value of X-A",
+            "policy.response_headers (in adit.toml, line 1): the value of X-A",
         ),
         (
             "[policy.webhook]\nsecrets = ['x']",
-            "policy.webhook.secrets (in adit.toml): unknown field",
+            "policy.webhook.secrets (in adit.toml, line 2): unknown field",
         ),
     ] {
         let complaint = in_file(text, &[]).unwrap_err();
