@@ -4,6 +4,7 @@ mod dial;
 mod opening;
 mod pool;
 mod slot;
+mod terms;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tunnel::ws::{self, ConnectOptions, Endpoint};
 use tunnel::{Keepalive, Transport};
 
+pub use self::dial::Dials;
 use self::dial::{Connect, Dialler};
 use self::pool::Pool;
 use self::slot::Slot;
+use self::terms::Terms;
 use crate::backoff::Backoff;
 use crate::error::AgentError;
 use crate::event::{Event, Events};
@@ -59,6 +62,8 @@ pub struct Config {
     pub grace: Duration,
     /// Most exchanges at once; the server's own limit holds too. Default 1024.
     pub max_streams: u32,
+    /// What paces attempts at links, where other agents of this process make some too. None for an agent that is alone.
+    pub dials: Option<Dials>,
     /// What the agent calls itself in the server's logs: at most 128 printable ASCII characters.
     pub agent: String,
 }
@@ -82,6 +87,7 @@ impl Config {
             keepalive: Keepalive::default(),
             grace: Duration::from_secs(5),
             max_streams: 1024,
+            dials: None,
             agent: concat!("adit-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -92,6 +98,7 @@ pub struct Agent {
     config: Arc<Config>,
     target: Arc<dyn Target>,
     session: [u8; 16],
+    terms: Terms,
     /// How the agent asks its own URL.
     ask: Ask,
 }
@@ -110,10 +117,18 @@ impl Agent {
     pub fn new(config: Config, target: Arc<dyn Target>) -> Self {
         Self {
             ask: asking(&config),
+            terms: Terms::new(config.policy.clone(), config.token.clone()),
             config: Arc::new(config),
             target,
             session: identity::random_bytes(),
         }
+    }
+
+    /// Has the server enforce this policy from now on, and shows it this token: each link is replaced by another under these
+    /// terms, and serves until its exchanges have ended. The session stays the same, so nobody else's place is taken.
+    /// Terms that the agent has already change nothing. Never waits.
+    pub fn renew(&self, policy: Option<Policy>, token: Option<Secret>) {
+        self.terms.set(policy, token);
     }
 
     /// Keeps its links up until `shutdown`, then lets running exchanges end within the grace and says goodbye.
@@ -163,6 +178,7 @@ impl Agent {
         let dialler = Arc::new(Dialler {
             config: self.config.clone(),
             session: self.session,
+            terms: self.terms.clone(),
             connect,
             pool: pool.clone(),
         });

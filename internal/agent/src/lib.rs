@@ -25,7 +25,7 @@ mod target;
 mod testing;
 mod ws;
 
-pub use agent::{Agent, Config};
+pub use agent::{Agent, Config, Dials};
 pub use body::{RequestBody, RequestBodyError};
 pub use context::Context;
 pub use error::{AgentError, LinkError};

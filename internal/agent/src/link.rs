@@ -17,6 +17,10 @@ use crate::streams::{Notice, Streams, Table};
 /// server remembers where a tunnel's links are: then nobody is on the way to it when it closes.
 const LINGER: Duration = Duration::from_secs(3);
 
+/// How long exchanges may find a link that has been superseded. Then it takes no new ones: its server has been told where
+/// the others are, and its rules may be former ones.
+const SUPERSEDED: Duration = Duration::from_secs(30);
+
 /// A transport on which a tunnel was granted.
 pub(crate) struct Link<T> {
     transport: T,
@@ -150,13 +154,19 @@ impl Serving {
     async fn run_dry(&self) {
         self.control.superseded.cancelled().await;
         let table = &self.control.table;
-        loop {
-            table.idle().await;
-            let begun = table.begun();
-            sleep(LINGER).await;
-            if table.begun() == begun && table.in_flight() == 0 {
-                return;
+        let quiet = async {
+            loop {
+                table.idle().await;
+                let begun = table.begun();
+                sleep(LINGER).await;
+                if table.begun() == begun && table.in_flight() == 0 {
+                    return;
+                }
             }
+        };
+        if timeout(SUPERSEDED, quiet).await.is_err() {
+            table.leave();
+            table.idle().await;
         }
     }
 }

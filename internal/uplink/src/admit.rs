@@ -78,7 +78,9 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
         Ok((_place_of_key, links)) => {
             let _place = permit.into_link();
             uplink.asked_for(link.id, links);
-            serve(uplink, &link, transport, peer).await;
+            // Beside it: a directory that is slow to forget keeps nobody waiting here.
+            let retiring = Box::pin(retire_former_rules(uplink, &link));
+            tokio::join!(retiring, serve(uplink, &link, transport, peer));
         }
         Err(rejected) => {
             turn_away(uplink, peer, &rejected);
@@ -136,6 +138,23 @@ async fn grant<T: Transport>(
             // Best effort: the reason stays the refusal.
             drop(claimant.refuse(refused.clone()).await);
             Err(Rejected::Refused(refused))
+        }
+    }
+}
+
+/// A session that registers with other rules wants those from now on: its links here that have the former ones are routed
+/// to no more. What is under way on them goes on, and their agent ends them when nothing comes any more.
+async fn retire_former_rules(uplink: &Uplink, link: &Link) {
+    let Some(standing) = link.standing.get() else {
+        return;
+    };
+    let routes = uplink.directory.local(link.tunnel).unwrap_or_default();
+    let former = routes.iter().filter(|route| {
+        route.policy != standing.policy && Some(&route.generation) == link.generation.get()
+    });
+    for route in former {
+        if let Some(former) = uplink.registry.get(route.link) {
+            withdraw(uplink, &former).await;
         }
     }
 }

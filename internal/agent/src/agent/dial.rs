@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use messages::NodeId;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tunnel::Transport;
 use tunnel::handshake::{HANDSHAKE_TIMEOUT, HandshakeError, Registration, Wanted, be_greeted};
@@ -13,6 +14,7 @@ use tunnel::ws::ConnectError;
 use super::Config;
 use super::opening::Opening;
 use super::pool::{Place, Pool};
+use super::terms::{Stated, Terms};
 use crate::backoff::{Backoff, spread};
 use crate::error::{AgentError, LinkError};
 use crate::link::Link;
@@ -35,10 +37,31 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Nodes that refused because they are going down, as many as are remembered while one link is looked for.
 const SHUNNED: usize = 8;
 
+/// Attempts at links that may be under way at once, shared by the agents of one process.
+///
+/// Servers let an address have so many handshakes under way (16, unless their operator says otherwise) and refuse those
+/// beyond: agents that begin together wait here instead.
+#[derive(Debug, Clone)]
+pub struct Dials(Arc<Semaphore>);
+
+impl Dials {
+    /// At most so many at once, 1 or more.
+    #[must_use]
+    pub fn at_most(attempts: usize) -> Self {
+        Self(Arc::new(Semaphore::new(attempts.max(1))))
+    }
+
+    async fn enter(&self) -> SemaphorePermit<'_> {
+        let permit = self.0.acquire().await;
+        permit.expect("it is never closed")
+    }
+}
+
 /// Makes links for one session.
 pub(super) struct Dialler<T> {
     pub(super) config: Arc<Config>,
     pub(super) session: [u8; 16],
+    pub(super) terms: Terms,
     pub(super) connect: Connect<T>,
     pub(super) pool: Arc<Pool>,
 }
@@ -47,6 +70,8 @@ pub(super) struct Dialler<T> {
 pub(super) struct Found<T> {
     pub(super) link: Link<T>,
     pub(super) place: Place,
+    /// The terms it was registered under.
+    pub(super) terms: Arc<Stated>,
 }
 
 /// What is looked for.
@@ -54,8 +79,28 @@ pub(super) struct Found<T> {
 enum Seek {
     /// A node without a link, or any that is not going down when [`REDIALS`] have found none.
     Any,
+    /// The same, but this node will do at once: the link that is there goes.
+    Instead(NodeId),
     /// A node without a link, at the first attempt.
     Free,
+}
+
+/// Which node may have a link already.
+#[derive(Clone, Copy)]
+enum Share {
+    None,
+    Only(NodeId),
+    Any,
+}
+
+impl Share {
+    fn with(self, node: NodeId) -> bool {
+        match self {
+            Self::None => false,
+            Self::Only(only) => only == node,
+            Self::Any => true,
+        }
+    }
 }
 
 /// Nodes that are going down and have said so to this search.
@@ -86,13 +131,30 @@ impl<T: Transport + 'static> Dialler<T> {
     /// # Errors
     /// A server wants no link of this session any more.
     pub(super) async fn replacement(&self) -> Result<Found<T>, AgentError> {
+        self.sought(Seek::Any).await
+    }
+
+    /// Waits until this agent states other terms: a link under those, to the same node where that is the one that answers.
+    ///
+    /// # Errors
+    /// A server wants no link of this session any more.
+    pub(super) async fn restated(
+        &self,
+        place: &Place,
+        terms: &Arc<Stated>,
+    ) -> Result<Found<T>, AgentError> {
+        self.terms.other_than(terms).await;
+        self.sought(Seek::Instead(place.node())).await
+    }
+
+    async fn sought(&self, seek: Seek) -> Result<Found<T>, AgentError> {
         let (mut shunned, mut backoff) = (Shunned::default(), Backoff::new());
         loop {
-            match self.find(&mut shunned).await {
+            match self.seek(seek, &mut shunned).await {
                 Ok(found) => return Ok(found),
                 Err(error) => {
                     let error = error.unless_final()?;
-                    tracing::debug!(%error, "found no other node to move to; trying again");
+                    tracing::debug!(%error, "found no place for another link; trying again");
                     sleep(backoff.next_at_least(error.retry_after())).await;
                 }
             }
@@ -121,12 +183,16 @@ impl<T: Transport + 'static> Dialler<T> {
 
     async fn seek(&self, seek: Seek, shunned: &mut Shunned) -> Result<Found<T>, LinkError> {
         let mut left = match seek {
-            Seek::Any => REDIALS,
+            Seek::Any | Seek::Instead(_) => REDIALS,
             Seek::Free => 0,
         };
         loop {
-            let may_share = left == 0 && matches!(seek, Seek::Any);
-            match self.attempt(may_share, shunned).await {
+            let share = match seek {
+                Seek::Any | Seek::Instead(_) if left == 0 => Share::Any,
+                Seek::Instead(node) => Share::Only(node),
+                Seek::Any | Seek::Free => Share::None,
+            };
+            match self.attempt(share, shunned).await {
                 Ok(found) => return Ok(found),
                 Err(Miss::Failed(error)) => return Err(error),
                 Err(Miss::Elsewhere) if left == 0 => return Err(LinkError::NoPlace),
@@ -136,17 +202,23 @@ impl<T: Transport + 'static> Dialler<T> {
         }
     }
 
-    async fn attempt(&self, may_share: bool, shunned: &mut Shunned) -> Result<Found<T>, Miss> {
+    async fn attempt(&self, share: Share, shunned: &mut Shunned) -> Result<Found<T>, Miss> {
+        let _turn = match &self.config.dials {
+            Some(dials) => Some(dials.enter().await),
+            None => None,
+        };
         let (mut transport, channel) = (self.connect)().await.map_err(LinkError::from)?;
         let mut opening = Opening::new(&mut transport);
         let wanted = self.wanted(&mut opening).await?;
-        let wish = self.wish(wanted, channel);
+        let terms = self.terms.stated();
+        let wish = self.wish(wanted, &terms, channel);
         let greeted = be_greeted(&mut opening, &wish).await;
         let greeted = greeted.map_err(LinkError::from)?;
         let node = greeted.node();
         if shunned.0.contains(&node) {
             return Err(Miss::Elsewhere);
         }
+        let may_share = share.with(node);
         let place = self.pool.reserve(node, may_share).map_err(|unwanted| {
             tracing::debug!(%node, ?unwanted, "dialling again for another node");
             Miss::Elsewhere
@@ -155,6 +227,7 @@ impl<T: Transport + 'static> Dialler<T> {
             Ok(granted) => Ok(Found {
                 link: Link::new(transport, granted),
                 place,
+                terms,
             }),
             Err(error) => {
                 let error = LinkError::from(error);
@@ -181,14 +254,14 @@ impl<T: Transport + 'static> Dialler<T> {
     }
 
     /// What to ask the server for.
-    fn wish(&self, wanted: Wanted, channel: Option<String>) -> Registration {
+    fn wish(&self, wanted: Wanted, terms: &Stated, channel: Option<String>) -> Registration {
         let config = &self.config;
         Registration {
             audience: config.server.audience(),
             expect_domain: config.expect_domain.clone(),
             wanted,
-            token: config.token.clone(),
-            policy: config.policy.clone(),
+            token: terms.token.clone(),
+            policy: terms.policy.clone(),
             session: self.session,
             generation: self.pool.generation(),
             mode: config.mode,

@@ -177,7 +177,9 @@ impl Pool {
         state.url = Some(granted.url.clone());
         let change = match instead_of {
             None => PoolChange::Up,
-            Some(old) if old.renewals < place.renewals => PoolChange::Renewed,
+            Some(old) if old.renewals < place.renewals || old.node == place.node => {
+                PoolChange::Renewed
+            }
             Some(_) => PoolChange::Moved,
         };
         let size = state.size(wanted);
@@ -269,6 +271,12 @@ impl State {
             nodes: nodes.collect::<HashSet<_>>().len(),
             wanted,
         }
+    }
+}
+
+impl Place {
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 }
 

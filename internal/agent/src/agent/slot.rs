@@ -13,6 +13,7 @@ use tunnel::{Keepalive, LinkEnd, Transport};
 
 use super::dial::{Dialler, Found, Shunned};
 use super::pool::Place;
+use super::terms::Stated;
 use crate::backoff::{Backoff, spread};
 use crate::error::{AgentError, LinkError, printable};
 use crate::event::Event;
@@ -36,6 +37,7 @@ pub(super) struct Slot<T> {
 /// A link that serves.
 struct Up {
     place: Place,
+    terms: Arc<Stated>,
     control: Control,
     serving: Pin<Box<dyn Future<Output = LinkEnd> + Send>>,
     since: Instant,
@@ -116,7 +118,7 @@ impl<T: Transport + 'static> Slot<T> {
 
     /// Begins to serve a link, instead of another that from now on runs dry.
     fn begin(&mut self, found: Found<T>, instead_of: Option<Up>) -> Up {
-        let Found { link, place } = found;
+        let Found { link, place, terms } = found;
         let granted = link.granted.clone();
         let (control, serving) = link.serve(&self.service, self.stop.clone());
         let old = instead_of.as_ref().map(|old| &old.place);
@@ -128,6 +130,7 @@ impl<T: Transport + 'static> Slot<T> {
         }
         Up {
             place,
+            terms,
             control,
             serving: Box::pin(serving),
             since: Instant::now(),
@@ -153,7 +156,7 @@ impl<T: Transport + 'static> Slot<T> {
             tokio::select! {
                 // A link in the making would be one more to end.
                 () = self.stop.cancelled() => pending().await,
-                found = elsewhere(&dialler, &up.place, &up.control) => found,
+                found = elsewhere(&dialler, (&up.place, &up.terms), &up.control) => found,
             }
         };
         let mut elsewhere = Box::pin(elsewhere);
@@ -227,13 +230,14 @@ impl<T: Transport + 'static> Slot<T> {
 /// Waits for a reason to leave this place, then for a link somewhere else.
 async fn elsewhere<T: Transport + 'static>(
     dialler: &Dialler<T>,
-    place: &Place,
+    (place, terms): (&Place, &Arc<Stated>),
     control: &Control,
 ) -> Result<Found<T>, AgentError> {
     let notice = tokio::select! {
         notice = control.noticed() => notice,
         better = dialler.better(place) => return better,
         () = dialler.pool.renewal(place) => return dialler.replacement().await,
+        restated = dialler.restated(place, terms) => return restated,
     };
     dialler.pool.going_down(place);
     sleep(dialler.pool.pause_before_moving(notice)).await;

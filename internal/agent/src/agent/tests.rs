@@ -3,6 +3,7 @@
 mod moving;
 mod pool;
 mod self_check;
+mod terms;
 mod wishes;
 
 use std::io;
@@ -27,6 +28,7 @@ struct Life {
     links: mpsc::Receiver<Pipe>,
     shutdown: CancellationToken,
     diary: Diary,
+    agent: Arc<Agent>,
     running: JoinSet<Result<(), AgentError>>,
 }
 
@@ -72,11 +74,14 @@ impl Life {
             .boxed()
         };
         let mut running = JoinSet::new();
-        running.spawn(async move { agent.run_over(Box::new(connect), &token, events).await });
+        let agent = Arc::new(agent);
+        let runs = agent.clone();
+        running.spawn(async move { runs.run_over(Box::new(connect), &token, events).await });
         Self {
             links,
             shutdown,
             diary,
+            agent,
             running,
         }
     }
