@@ -3,10 +3,12 @@
 
 mod bare;
 mod connection;
+mod files;
 mod help;
 mod hostname;
 mod policy;
 mod service;
+mod start;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -18,10 +20,15 @@ use runtime::config::Layers;
 
 pub(crate) use self::bare::BareCommand;
 use self::connection::ConnectionFlags;
-use self::help::{ABOUT, AFTER, BARE_ABOUT, BARE_AFTER, HTTP_ABOUT, HTTP_AFTER};
+pub(crate) use self::files::Files;
+use self::help::{
+    ABOUT, AFTER, BARE_ABOUT, BARE_AFTER, FILES_ABOUT, FILES_AFTER, HTTP_ABOUT, HTTP_AFTER,
+    START_ABOUT, START_AFTER,
+};
 use self::hostname::HostnameFlags;
 use self::policy::{CallerFlags, TrafficFlags};
 use self::service::ServiceFlags;
+pub(crate) use self::start::{Check, Config, Start};
 use crate::key::Key;
 use crate::settings::Spelling;
 
@@ -44,6 +51,15 @@ pub(crate) enum Command {
     /// Fetch remote URLs for pages: a Bare server, published or on this machine
     #[command(long_about = BARE_ABOUT, after_help = BARE_AFTER)]
     Bare(Box<BareCommand>),
+    /// Publish a folder
+    #[command(long_about = FILES_ABOUT, after_help = FILES_AFTER)]
+    Files(Box<Files>),
+    /// Publish several tunnels from one file
+    #[command(long_about = START_ABOUT, after_help = START_AFTER)]
+    Start(Start),
+    /// Look at a file of tunnels
+    #[command(subcommand)]
+    Config(Config),
     /// Make a key, look at it, rotate it
     #[command(subcommand)]
     Key(Key),
@@ -181,11 +197,15 @@ mod tests {
     fn the_page_about_the_agent_names_every_flag_of_publishing() {
         let page = include_str!("../../../docs/agent.md");
         let cli = Cli::command();
-        let http = cli.find_subcommand("http").expect("there is adit http");
-        for flag in http.get_arguments().filter_map(|flag| flag.get_long()) {
-            let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
-            let named = named.iter().any(|named| page.contains(named));
-            assert!(named || flag == "help", "--{flag}");
+        for command in ["http", "files", "start"] {
+            let command = cli
+                .find_subcommand(command)
+                .expect("there is such a command");
+            for flag in command.get_arguments().filter_map(|flag| flag.get_long()) {
+                let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
+                let named = named.iter().any(|named| page.contains(named));
+                assert!(named || flag == "help", "--{flag}");
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ pub(crate) fn run(
         .transpose()?;
     publish::local(
         &command.publish,
+        |layers| command.publish.layers(layers),
         command.listen,
         "the Bare server",
         variables,

@@ -6,6 +6,7 @@
 mod lines;
 mod notices;
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -28,8 +29,10 @@ pub(crate) struct Console {
     /// Show limits.
     verbose: bool,
     json: bool,
+    /// The name of a tunnel of several.
+    tunnel: Option<String>,
     server: String,
-    target: String,
+    target: Mutex<String>,
     /// The URL that is on stdout, once there is one.
     url: Mutex<Option<String>>,
     notices: Mutex<Notices>,
@@ -50,8 +53,9 @@ impl Console {
             quiet: output.quiet,
             verbose: output.verbose > 0,
             json: settings.log_format == LogFormat::Json,
+            tunnel: None,
             server: settings.server.to_string(),
-            target,
+            target: Mutex::new(target),
             url: Mutex::new(None),
             notices: Mutex::default(),
             hidden: OnceLock::new(),
@@ -59,12 +63,45 @@ impl Console {
         }
     }
 
+    /// The same, for one tunnel of several: its lines begin with its name.
+    pub(crate) fn of_tunnel(mut self, name: &str) -> Self {
+        self.tunnel = Some(name.to_owned());
+        self
+    }
+
+    /// The target is another from now on.
+    pub(crate) fn retarget(&self, target: String) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    fn target(&self) -> String {
+        self.target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Says something that is worth knowing, however quiet.
     pub(crate) fn note(&self, text: &str) {
         if self.json {
-            tracing::warn!("{text}");
+            tracing::warn!(tunnel = self.tunnel, "{text}");
         } else {
-            self.lines.line(&text);
+            self.line(&text);
+        }
+    }
+
+    fn line(&self, text: &dyn Display) {
+        match &self.tunnel {
+            Some(name) => self.lines.line(&format_args!("{name}: {text}")),
+            None => self.lines.line(text),
+        }
+    }
+
+    /// A line on stdout.
+    fn print(&self, url: &str) {
+        match &self.tunnel {
+            Some(name) => print(&format!("{name} {url}")),
+            None => print(url),
         }
     }
 
@@ -75,16 +112,16 @@ impl Console {
 
     /// Shows the URL of a service that listens on this machine.
     pub(crate) fn listening(&self, url: &str) {
-        print(url);
-        self.status(&format!("{} listens at {url}", self.target));
+        self.print(url);
+        self.status(&format!("{} listens at {url}", self.target()));
     }
 
     /// Says what people like to see when all is well.
     pub(crate) fn status(&self, text: &str) {
         if self.json {
-            tracing::info!("{text}");
+            tracing::info!(tunnel = self.tunnel, "{text}");
         } else if !self.quiet {
-            self.lines.line(&text);
+            self.line(&text);
         }
     }
 
@@ -127,10 +164,10 @@ impl Console {
 
     fn registered(&self, granted: &Granted) {
         let mut shown = self.url.lock().unwrap_or_else(PoisonError::into_inner);
-        let (server, target, url) = (&self.server, &self.target, &granted.url);
+        let (server, target, url) = (&self.server, self.target(), &granted.url);
         match shown.as_deref() {
             None => {
-                print(url);
+                self.print(url);
                 self.status(&format!(
                     "connected to {server}; visitors of {url} now reach {target}"
                 ));
@@ -177,14 +214,26 @@ impl Console {
                 nodes,
                 wanted,
             } = size;
+            let tunnel = &self.tunnel;
             match change {
-                PoolChange::Up => tracing::info!(links, nodes, wanted, "a further link is up"),
-                PoolChange::Moved => tracing::info!(links, nodes, wanted, "a link has moved"),
+                PoolChange::Up => {
+                    tracing::info!(tunnel, links, nodes, wanted, "a further link is up");
+                }
+                PoolChange::Moved => {
+                    tracing::info!(tunnel, links, nodes, wanted, "a link has moved");
+                }
                 PoolChange::Renewed => {
-                    tracing::info!(links, nodes, wanted, "a link was made anew");
+                    tracing::info!(tunnel, links, nodes, wanted, "a link was made anew");
                 }
                 PoolChange::Lost { why } => {
-                    tracing::info!(links, nodes, wanted, why, "one of several links was lost");
+                    tracing::info!(
+                        tunnel,
+                        links,
+                        nodes,
+                        wanted,
+                        why,
+                        "one of several links was lost"
+                    );
                 }
             }
         } else if let Some(line) = pool_line(change, size) {
@@ -198,17 +247,17 @@ impl Console {
         }
         let report = &report;
         if self.json {
-            log(report);
+            log(self.tunnel.as_deref(), report);
         } else if !self.quiet {
-            self.lines.line(&Request {
+            self.line(&Request {
                 report,
-                target: &self.target,
+                target: &self.target(),
             });
         }
     }
 }
 
-/// The one line on stdout. Nobody may be reading; that is no reason to stop serving.
+/// A line on stdout. Nobody may be reading; that is no reason to stop serving.
 fn print(url: &str) {
     writeln!(io::stdout(), "{url}")
         .and_then(|()| io::stdout().flush())
@@ -216,12 +265,13 @@ fn print(url: &str) {
 }
 
 /// One request as a line of the log.
-fn log(report: &Report) {
+fn log(tunnel: Option<&str>, report: &Report) {
     let failure = match &report.outcome {
         Outcome::Answered => None,
         Outcome::Failed(reset) | Outcome::Cut(reset) => Some(reset.to_string()),
     };
     tracing::info!(
+        tunnel,
         request = %report.request_id,
         method = report.method.as_str(),
         path = report.path,

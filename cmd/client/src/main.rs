@@ -4,10 +4,12 @@ mod args;
 mod bare;
 mod console;
 mod end;
+mod files;
 mod key;
 mod local;
 mod publish;
 mod settings;
+mod start;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Http(http) => publish::http(&http, env::vars_os()),
         Command::Bare(command) => bare::run(&command, env::vars_os()),
+        Command::Files(files) => files::run(&files, env::vars_os()),
+        Command::Start(args) => start::run(&args, env::vars_os()),
+        Command::Config(args::Config::Check(args)) => start::check(&args, env::vars_os()),
         Command::Key(command) => key::run(command, env::vars_os()),
     };
     match ended {

@@ -48,17 +48,13 @@ pub(crate) fn http(
 /// says. Until a signal, or until the agent must not go on. `make` is called inside the runtime.
 pub(crate) fn local<L: Local>(
     flags: &PublishFlags,
+    layers: impl FnOnce(Layers) -> Layers,
     listen: Option<SocketAddr>,
     called: &str,
     variables: impl IntoIterator<Item = Variable>,
     make: impl FnOnce(&Settings, Arc<Console>, &TaskTracker) -> anyhow::Result<L>,
 ) -> anyhow::Result<()> {
-    let start = Start::read(
-        flags,
-        |layers| flags.layers(layers),
-        called.to_owned(),
-        variables,
-    )?;
+    let start = Start::read(flags, layers, called.to_owned(), variables)?;
     let console = start.console.clone();
     match listen {
         Some(addr) => start.listen(addr, |settings, tasks| make(settings, console, tasks)),
@@ -167,7 +163,7 @@ impl<'a> Start<'a> {
                 settings.key.display()
             ));
         }
-        let mut config = config(settings, key, self.flags.connection.no_retry)?;
+        let mut config = config(settings, Arc::new(key), self.flags.connection.no_retry)?;
         config.token = token;
         config.policy = policy;
         Ok(config)
@@ -175,7 +171,7 @@ impl<'a> Start<'a> {
 }
 
 /// One thread: what an agent does is wait for others.
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()
         .build()
@@ -184,7 +180,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 
 /// In text, what people want to know is said in words by the console, and the log is for trouble. In JSON everything
 /// is an event of the log.
-fn filter(output: &OutputFlags, format: LogFormat) -> LogFilter {
+pub(crate) fn filter(output: &OutputFlags, format: LogFormat) -> LogFilter {
     if output.quiet || (format == LogFormat::Text && output.verbose == 0) {
         LogFilter::quiet()
     } else {
@@ -192,8 +188,13 @@ fn filter(output: &OutputFlags, format: LogFormat) -> LogFilter {
     }
 }
 
-fn config(settings: &Settings, key: SecretKey, no_retry: bool) -> anyhow::Result<Config> {
-    let mut config = Config::new(settings.server.clone(), Arc::new(key));
+/// What an agent is by these settings, but for its secrets and rules.
+pub(crate) fn config(
+    settings: &Settings,
+    key: Arc<SecretKey>,
+    no_retry: bool,
+) -> anyhow::Result<Config> {
+    let mut config = Config::new(settings.server.clone(), key);
     config.hostname = settings.hostname.clone();
     config.self_check = settings.self_check;
     config.expect_domain.clone_from(&settings.expect_domain);

@@ -1,9 +1,11 @@
 //! The settings of an agent: read from their layers, checked, and turned into what the agent takes.
 
+mod files;
 mod hostname;
 mod passwords;
 mod policy;
 mod secret;
+mod tunnels;
 mod words;
 
 use std::env;
@@ -20,9 +22,12 @@ use runtime::logging::LogFormat;
 use serde::Deserialize;
 use tunnel::ws::Endpoint;
 
+use self::files::WrittenFiles;
 pub(crate) use self::hostname::Spelling;
 use self::policy::WrittenPolicy;
 pub(crate) use self::secret::Secrets;
+use self::tunnels::Kind;
+pub(crate) use self::tunnels::{Service, Tunnel, refuse_variables};
 use self::words::{LinksWord, ModeWord, Switch};
 
 /// The variables that are settings here. Others that begin alike are the server's.
@@ -58,6 +63,9 @@ pub(crate) type Variable = (OsString, OsString);
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
+    /// Of a tunnel of several.
+    r#type: Option<Kind>,
+    target: Option<String>,
     server: String,
     key: Option<PathBuf>,
     name: Option<String>,
@@ -74,12 +82,15 @@ struct Written {
     host_header: Option<String>,
     send_proxy_protocol: Option<String>,
     log_format: LogFormat,
+    files: WrittenFiles,
     policy: WrittenPolicy,
 }
 
 impl Default for Written {
     fn default() -> Self {
         Self {
+            r#type: None,
+            target: None,
             server: DEFAULT_SERVER.to_owned(),
             key: None,
             name: None,
@@ -96,6 +107,7 @@ impl Default for Written {
             host_header: None,
             send_proxy_protocol: None,
             log_format: LogFormat::default(),
+            files: WrittenFiles::default(),
             policy: WrittenPolicy::default(),
         }
     }
@@ -117,6 +129,7 @@ pub(crate) struct Settings {
     pub(crate) target_protocol: TargetProtocol,
     pub(crate) host_header: HostHeader,
     pub(crate) send_proxy_protocol: Option<ProxyProtocol>,
+    pub(crate) files: ::files::Config,
     pub(crate) log_format: LogFormat,
     /// What is checked when it is wanted, because it takes reading files.
     loaded: Loaded<Written>,
@@ -167,6 +180,12 @@ impl Settings {
     /// # Errors
     /// The first field that is wrong, where it came from, and what to write instead.
     pub(crate) fn load(layers: Layers) -> Result<Self, ConfigError> {
+        let settings = Self::read(layers)?;
+        tunnels::refuse_its_fields(&settings.loaded)?;
+        Ok(settings)
+    }
+
+    fn read(layers: Layers) -> Result<Self, ConfigError> {
         let loaded: Loaded<Written> = layers.load()?;
         let written = &loaded.settings;
         let server = written.server.parse();
@@ -213,6 +232,7 @@ impl Settings {
                 "send_proxy_protocol",
                 written.send_proxy_protocol.as_ref(),
             )?,
+            files: files::read(&loaded)?,
             log_format: written.log_format,
             loaded,
         })

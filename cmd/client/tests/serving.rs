@@ -251,3 +251,29 @@ async fn a_readable_name_is_made_by_the_server_and_is_the_same_each_time() {
     let label = hosts[0].split('.').next().unwrap();
     assert_eq!(label.split('-').count(), 3, "{label}");
 }
+
+#[tokio::test]
+async fn a_folder_is_published_as_it_is_and_nothing_beside_it() {
+    let stage = Stage::open().await;
+    let site = stage.folder.path().join("site");
+    fs::create_dir(&site).unwrap();
+    fs::write(site.join("index.html"), "<h1>home").unwrap();
+    fs::write(site.join("data.txt"), "0123456789").unwrap();
+    let _secret = stage.file("secret.txt", "secret");
+    let key = stage.folder.path().join("key.pem");
+    let flags = ["--key", key.to_str().unwrap(), "--server", &stage.server()];
+    let line = [&["files", site.to_str().unwrap()][..], &flags].concat();
+    let mut agent = Program::start(env!("CARGO_BIN_EXE_adit"), line);
+    let visitor = stage.visitor(&mut agent).await;
+    let home = visitor.get("/").await;
+    assert_eq!((home.status.as_u16(), home.text()), (200, "<h1>home"));
+    let tag = home.headers["etag"].to_str().unwrap().to_owned();
+    let again = visitor.get_with("/", &[("if-none-match", &tag)]).await;
+    assert_eq!(again.status, 304);
+    let part = visitor
+        .get_with("/data.txt", &[("range", "bytes=2-4")])
+        .await;
+    assert_eq!((part.status.as_u16(), part.text()), (206, "234"));
+    assert_eq!(visitor.get("/../secret.txt").await.status, 404);
+    assert_eq!(visitor.get("/%2e%2e/secret.txt").await.status, 404);
+}

@@ -83,11 +83,15 @@ impl Folder {
     ///
     /// # Cancel safety
     /// Dropping the future, or later the body, ends the work after the read that is under way.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Response<FileBody> {
+    pub fn answer<B>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Response<FileBody>> + Send + use<B> {
         let (site, asked) = (self.0.clone(), answer::Asked::of(request));
-        let answering = spawn_blocking(move || answer::answer(&site, &asked));
-        // A panic in there would be ours; it costs this request.
-        let answered = answering.await;
-        answered.unwrap_or_else(|_| answer::status(StatusCode::INTERNAL_SERVER_ERROR))
+        async move {
+            // A panic in there would be ours; it costs this request.
+            let answering = spawn_blocking(move || answer::answer(&site, &asked)).await;
+            answering.unwrap_or_else(|_| answer::status(StatusCode::INTERNAL_SERVER_ERROR))
+        }
     }
 }

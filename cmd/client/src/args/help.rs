@@ -10,6 +10,8 @@ Examples:
   adit http 3000                                     what listens on port 3000 of this machine
   adit http 3000 --server https://tunnels.example    through that server
   adit http nas.home:80 --name photos                another service, at another hostname of the same key
+  adit files ~/site                                  a folder
+  adit start -c adit.toml                            several, from one file
   adit key show --domain tunnels.example             the hostname, before anything is published
 
 Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server refused this agent for good, or is \
@@ -63,3 +65,42 @@ at once.
 Exit codes: 0 ended by a signal; 1 failure (with --no-retry: the attempt failed); 2 wrong usage; 3 the server \
 refused this agent for good, or is not the one that was expected; 4 another agent with the same key and name took \
 over; 78 a setting is wrong, or the key or certificate file cannot be used.";
+
+pub(super) const FILES_ABOUT: &str = "Publish a folder.
+
+Its files are served as they are, with their types, ranges and conditional requests; a folder is its index.html. Names \
+that begin with a dot are not there, and no symbolic link is followed, unless you say so. Nothing is ever written, \
+and nothing outside the folder is reached.";
+
+pub(super) const FILES_AFTER: &str = "\
+Settings, signals and exit codes are those of adit http; what is particular to folders is the table [files] of the \
+file of --config.
+
+Examples:
+  adit files .
+  adit files ~/photos --listing --basic-auth-file visitors.txt
+  adit files ~/site --listen 127.0.0.1:8080          on this machine, without a server";
+
+pub(super) const START_ABOUT: &str = "Publish several tunnels from one file.
+
+Each table [tunnels.NAME] is a tunnel with a hostname of its own: a local HTTP service, or a folder. Prints a line \
+with name and URL on stdout for each as it comes up. The file is read again when it, or a file that it names, has \
+changed, and at SIGHUP: tunnels that are the same notice nothing, and a file that is wrong changes nothing.";
+
+pub(super) const START_AFTER: &str = "\
+A file:
+  server = \"https://tunnels.example\"
+
+  [tunnels.app]
+  target = \"3000\"
+
+  [tunnels.site]
+  type = \"files\"
+  target = \"/srv/site\"
+
+Settings of all tunnels come from the environment too, above the file: ADIT_SERVER, ADIT_KEY, ADIT_EXPECT_DOMAIN, \
+ADIT_TOKEN, ADIT_TOKEN_FILE, ADIT_MODE, ADIT_LINKS, ADIT_CA_FILE, ADIT_SELF_CHECK, ADIT_LOG_FORMAT. Those of a single \
+tunnel are refused.
+
+Signals: SIGHUP reads the file again; SIGTERM and SIGINT end as with adit http. A tunnel that the server refuses ends \
+alone; when it was the last, its exit code is that of adit http.";

@@ -24,7 +24,7 @@ impl Spelling {
         Self::AutoName,
     ];
 
-    const fn field(self) -> &'static str {
+    pub(super) const fn field(self) -> &'static str {
         match self {
             Self::Name => "name",
             Self::Subdomain => "subdomain",

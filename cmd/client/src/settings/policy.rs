@@ -1,7 +1,7 @@
 //! The table `[policy]`: what messages' policies hold, except that secrets are in files beside it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use messages::{BasicAuth, Cors, FieldRules, MAX_POLICY, Policy, Provider, Secret, Webhook};
 use runtime::config::{ConfigError, List, Loaded};
@@ -57,6 +57,17 @@ struct WrittenWebhook {
     tolerance: Option<Seconds>,
     report_only: Switch,
     header: Option<String>,
+}
+
+impl WrittenPolicy {
+    /// The files that hold its secrets.
+    pub(super) fn files(&self) -> [Option<&Path>; 2] {
+        let webhook = self.webhook.as_ref();
+        [
+            self.basic_auth_file.as_deref(),
+            webhook.and_then(|webhook| webhook.secret_file.as_deref()),
+        ]
+    }
 }
 
 /// The policy that the settings come to; `None` when it asks for nothing.

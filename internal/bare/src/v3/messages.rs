@@ -8,7 +8,11 @@ use crate::target::{Kind, Target};
 
 /// What a client says first.
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 enum Written {
     Connect {
         remote: String,

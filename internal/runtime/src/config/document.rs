@@ -108,7 +108,8 @@ impl Document {
     }
 
     /// Whether a value is written there.
-    pub(super) fn has(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
         self.find(path).is_some()
     }
 

@@ -193,7 +193,19 @@ impl<T> Loaded<T> {
         self.origins.fault(field, problem.into())
     }
 
-    /// Whether the layers below the defaults say the same as those of `other`, and from the same places.
+    /// Whether the section itself says something of this field, and not only what is above or around it.
+    #[must_use]
+    pub fn is_in_section(&self, field: &str) -> bool {
+        let Origins {
+            document, section, ..
+        } = &self.origins;
+        let (Some(document), Some(section)) = (document, section) else {
+            return false;
+        };
+        document.has(&format!("{section}.{field}"))
+    }
+
+    /// Whether the layers above the defaults say the same as those of `other`, and from the same places.
     #[must_use]
     pub fn is_written_like<U>(&self, other: &Loaded<U>) -> bool {
         self.origins.values == other.origins.values
