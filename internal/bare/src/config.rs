@@ -22,6 +22,9 @@ pub struct Config {
     pub key: Option<String>,
     /// Where it may fetch from.
     pub rules: Rules,
+    /// Whether `X-Bare-Headers` may be longer than the 3072 bytes of the specification without being split (versions 2 and
+    /// 3). npm's clients never split it. Default not.
+    pub long_headers: bool,
     /// How much one visitor may ask for.
     pub visitor: VisitorLimits,
     /// Whose it is, as its manifest says.
@@ -46,6 +49,7 @@ impl Config {
             directory: "/".to_owned(),
             key: None,
             rules: Rules::default(),
+            long_headers: false,
             visitor: VisitorLimits::default(),
             maintainer: None,
             family: Family::Any,

@@ -108,7 +108,7 @@ impl Remotes {
         if let Some(mut kept) = self.pool.take(&key) {
             let request = request(&ask, map.clone(), if repeatable { empty() } else { body });
             match self.exchange(&mut kept, request, names.clone()).await {
-                Ok((heard, response)) => return Ok(self.answer(kept, key, heard, response)),
+                Ok((heard, response)) => return self.answer(kept, key, heard, response),
                 // A kept connection may have closed in the very moment it was used.
                 Err(error) if repeatable && error.code == Code::ConnectionReset => {}
                 Err(error) => return Err(error),
@@ -129,7 +129,7 @@ impl Remotes {
         let mut connection = self.connect(&ask.target).await?;
         let request = request(ask, map, body);
         let (heard, response) = self.exchange(&mut connection, request, names).await?;
-        Ok(self.answer(connection, key, heard, response))
+        self.answer(connection, key, heard, response)
     }
 
     async fn connect(&self, target: &Target) -> Result<Connection, BareError> {
@@ -171,13 +171,17 @@ impl Remotes {
         key: Key,
         heard: Heard,
         response: Response<Incoming>,
-    ) -> Answer {
+    ) -> Result<Answer, BareError> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let why = "The remote switched protocols without being asked to.";
+            return Err(BareError::internal(Code::Unknown, "response", why));
+        }
         let (parts, body) = response.into_parts();
-        Answer {
+        Ok(Answer {
             heard,
             headers: parts.headers,
             body: self.pool.lend(connection, key, body).boxed_unsync(),
-        }
+        })
     }
 
     /// Asks the remote for a WebSocket, and gives the connection once it has agreed.

@@ -149,7 +149,7 @@ impl Bare {
         match route {
             Route::Manifest => Ok(manifest::response(&self.0.config)),
             Route::NewMeta(1) => v1::new_meta(store),
-            Route::NewMeta(_) => v2::new_meta(store, headers, request.uri()),
+            Route::NewMeta(_) => v2::new_meta(&self.0, headers, request.uri()),
             Route::Meta(1) => v1::meta(store, headers),
             Route::Meta(_) => v2::meta(store, headers),
             Route::Request(version) => {

@@ -13,7 +13,7 @@ use crate::limits::Place;
 use crate::meta::{Record, Store, Wanted};
 use crate::remote::Ask;
 use crate::respond::{Splitting, describe, respond};
-use crate::server::{Upgrade, Visit};
+use crate::server::{Shared, Upgrade, Visit};
 use crate::target::{Kind, Parts, Target};
 use crate::v1::{accepted, id_response, open, unregistered};
 
@@ -34,7 +34,10 @@ pub(crate) async fn fetch(
 ) -> Result<(u16, Response<Body>), BareError> {
     let (parts, body) = request.into_parts();
     visit.access.remote = Some(target.shown());
-    let mut fields = Fields::parse(&split::join(&parts.headers)?)?;
+    let mut fields = Fields::parse(&split::join(
+        &parts.headers,
+        visit.bare.config.long_headers,
+    )?)?;
     let lists = Lists::read(&parts.headers, &parts.uri)?;
     fields.forward(&lists.forward, &parts.headers);
     let ask = Ask {
@@ -51,12 +54,12 @@ pub(crate) async fn fetch(
 
 /// `GET /v2/ws-new-meta`: says what a WebSocket is for, and gets the id that opens it.
 pub(crate) fn new_meta(
-    store: &Store,
+    bare: &Shared,
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response<Body>, BareError> {
     let target = Target::of_parts(&Parts::read(headers)?, Kind::Socket)?;
-    let fields = Fields::parse(&split::join(headers)?)?;
+    let fields = Fields::parse(&split::join(headers, bare.config.long_headers)?)?;
     let mut forward = Lists::read(headers, uri)?.forward;
     forward.extend(names(&FORWARD_SOCKET));
     let wanted = Wanted {
@@ -65,7 +68,7 @@ pub(crate) fn new_meta(
         forward,
     };
     let record = Record::V2(Box::new(wanted), None);
-    store.insert(record).map(id_response)
+    bare.store.insert(record).map(id_response)
 }
 
 /// `GET /v2/` with an upgrade: the WebSocket of an id.

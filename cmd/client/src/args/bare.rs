@@ -47,6 +47,9 @@ struct ServerFlags {
     /// The path it lives under, from / to /
     #[arg(long, value_name = "PATH", default_value = "/", value_parser = directory)]
     directory: String,
+    /// Take headers of requests that are longer than the specification allows: npm's bare-client never splits them
+    #[arg(long)]
+    long_headers: bool,
     /// Requests and WebSockets a minute of one visitor; 0: any number
     #[arg(long, value_name = "NUMBER", default_value_t = 3000)]
     visitor_requests: u32,
@@ -110,6 +113,7 @@ impl BareCommand {
             server, remotes, ..
         } = self;
         config.directory.clone_from(&server.directory);
+        config.long_headers = server.long_headers;
         config.visitor.per_minute = NonZeroU32::new(server.visitor_requests);
         config.visitor.sockets = NonZeroU32::new(server.visitor_sockets);
         if server.maintainer_email.is_some() || server.maintainer_website.is_some() {
