@@ -9,6 +9,7 @@ mod hostname;
 mod policy;
 mod service;
 mod start;
+mod ws;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -23,12 +24,13 @@ use self::connection::ConnectionFlags;
 pub(crate) use self::files::Files;
 use self::help::{
     ABOUT, AFTER, BARE_ABOUT, BARE_AFTER, FILES_ABOUT, FILES_AFTER, HTTP_ABOUT, HTTP_AFTER,
-    START_ABOUT, START_AFTER,
+    START_ABOUT, START_AFTER, WS_ABOUT, WS_AFTER,
 };
 use self::hostname::HostnameFlags;
 use self::policy::{CallerFlags, TrafficFlags};
 use self::service::ServiceFlags;
 pub(crate) use self::start::{Check, Config, Start};
+pub(crate) use self::ws::Ws;
 use crate::key::Key;
 use crate::settings::Spelling;
 
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     /// Look at a file of tunnels
     #[command(subcommand)]
     Config(Config),
+    /// Relay WebSockets to an upstream, published or on this machine
+    #[command(long_about = WS_ABOUT, after_help = WS_AFTER)]
+    Ws(Box<Ws>),
     /// Make a key, look at it, rotate it
     #[command(subcommand)]
     Key(Key),
@@ -206,6 +211,23 @@ mod tests {
                 let named = named.iter().any(|named| page.contains(named));
                 assert!(named || flag == "help", "--{flag}");
             }
+        }
+    }
+
+    #[test]
+    fn the_page_about_relays_names_every_flag_that_only_they_have() {
+        let page = include_str!("../../../docs/relay.md");
+        let cli = Cli::command();
+        let flags = |command| {
+            let command = cli
+                .find_subcommand(command)
+                .expect("there is such a command");
+            command.get_arguments().filter_map(|flag| flag.get_long())
+        };
+        let http: Vec<_> = flags("http").collect();
+        for flag in flags("ws").filter(|flag| !http.contains(flag)) {
+            let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
+            assert!(named.iter().any(|named| page.contains(named)), "--{flag}");
         }
     }
 }

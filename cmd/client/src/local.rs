@@ -51,6 +51,9 @@ pub(crate) trait Local: Send + Sync + 'static {
         *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
         ready(Upgrade::Refused(response)).boxed()
     }
+
+    /// The listener is going down: WebSockets should end, and are cut when they do not.
+    fn close(&self) {}
 }
 
 /// Who asks.

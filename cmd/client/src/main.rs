@@ -10,6 +10,7 @@ mod local;
 mod publish;
 mod settings;
 mod start;
+mod ws;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Files(files) => files::run(&files, env::vars_os()),
         Command::Start(args) => start::run(&args, env::vars_os()),
         Command::Config(args::Config::Check(args)) => start::check(&args, env::vars_os()),
+        Command::Ws(command) => ws::run(&command, env::vars_os()),
         Command::Key(command) => key::run(command, env::vars_os()),
     };
     match ended {

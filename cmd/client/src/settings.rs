@@ -20,7 +20,7 @@ use messages::{Policy, Secret};
 use runtime::config::{ConfigError, Layers, Loaded};
 use runtime::logging::LogFormat;
 use serde::Deserialize;
-use tunnel::ws::Endpoint;
+use tunnel::ws::{Endpoint, client_config};
 
 use self::files::WrittenFiles;
 pub(crate) use self::hostname::Spelling;
@@ -84,6 +84,7 @@ struct Written {
     log_format: LogFormat,
     files: WrittenFiles,
     policy: WrittenPolicy,
+    relay: relay::Settings,
 }
 
 impl Default for Written {
@@ -109,6 +110,7 @@ impl Default for Written {
             log_format: LogFormat::default(),
             files: WrittenFiles::default(),
             policy: WrittenPolicy::default(),
+            relay: relay::Settings::default(),
         }
     }
 }
@@ -252,6 +254,22 @@ impl Settings {
     /// The first rule that is broken, and by which flag or field.
     pub(crate) fn policy(&self, secrets: &Secrets) -> Result<Option<Policy>, ConfigError> {
         policy::read(&self.loaded, secrets)
+    }
+
+    /// What the table `relay` says of a relay, and whom to trust where its upstream has TLS.
+    ///
+    /// # Errors
+    /// The first field that is wrong; certificates that cannot be read.
+    pub(crate) fn relay(&self) -> anyhow::Result<relay::Config> {
+        let checked = self.loaded.settings.relay.check();
+        let mut config = checked.map_err(|error| {
+            let field = format!("relay.{}", error.field);
+            self.loaded.fault(&field, error.problem)
+        })?;
+        if config.upstream.is_tls() {
+            config.tls = Some(client_config(self.ca_file.as_deref())?);
+        }
+        Ok(config)
     }
 }
 

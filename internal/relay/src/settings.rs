@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::Deserialize;
 
 use crate::config::{Config, Errors, Limits};
@@ -11,6 +12,10 @@ use crate::upstream::{Upstream, UpstreamError};
 
 /// The longest line or message that can be set, bytes: each is held in memory.
 const LARGEST: usize = 64 * 1024 * 1024;
+
+/// The times that answers can be given.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// A relay's table of settings. Every field may be missing; without `upstream` it is no relay yet.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,12 +35,12 @@ pub struct Settings {
     outgoing_rules: Vec<WrittenRule>,
     /// JSON pointer.
     pub correlate: Option<String>,
-    /// Seconds.
-    pub answer_timeout: Option<u64>,
-    /// Bytes.
-    pub line_limit: Option<usize>,
-    /// Bytes.
-    pub message_limit: Option<usize>,
+    /// A time with its unit: `30s`.
+    pub answer_timeout: Option<String>,
+    /// Bytes, or a number with a unit.
+    pub line_limit: Option<ByteSize>,
+    /// Bytes, or a number with a unit.
+    pub message_limit: Option<ByteSize>,
     /// How many visitors at the same time.
     pub visitors: Option<usize>,
 }
@@ -157,25 +162,31 @@ impl Settings {
     fn limits(&self) -> Result<Limits, SettingsError> {
         let mut limits = Limits::default();
         if let Some(message) = self.message_limit {
-            limits.message = within("message_limit", message, 125, LARGEST)?;
+            limits.message = within("message_limit", bytes(message), 125, LARGEST)?;
         }
         if let Some(line) = self.line_limit {
-            limits.line = within("line_limit", line, 1, LARGEST)?;
+            limits.line = within("line_limit", bytes(line), 1, LARGEST)?;
         }
         Ok(limits)
     }
 
     fn answer(&self) -> Result<Option<Duration>, SettingsError> {
-        let Some(seconds) = self.answer_timeout else {
+        let Some(text) = &self.answer_timeout else {
             return Ok(None);
         };
-        if (1..=86_400).contains(&seconds) {
-            return Ok(Some(Duration::from_secs(seconds)));
-        }
-        Err(of("answer_timeout")(format!(
-            "{seconds} is out of range; write seconds, from 1 to 86400"
-        )))
+        let time = humantime::parse_duration(text).ok();
+        let time = time.filter(|time| (SHORTEST..=LONGEST).contains(time));
+        time.map(Some).ok_or_else(|| {
+            of("answer_timeout")(format!(
+                "{text:?} is no such time; write one with its unit, from 10ms to 1day"
+            ))
+        })
     }
+}
+
+/// As a number, the largest there is where it is larger than that.
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
 }
 
 fn within(

@@ -12,6 +12,7 @@ Examples:
   adit http nas.home:80 --name photos                another service, at another hostname of the same key
   adit files ~/site                                  a folder
   adit start -c adit.toml                            several, from one file
+  adit ws ws://localhost:8139/feed                   WebSockets, through steps that take messages apart
   adit key show --domain tunnels.example             the hostname, before anything is published
 
 Exit codes: 0 done, or ended by a signal; 1 failure; 2 wrong usage; 3 the server refused this agent for good, or is \
@@ -104,3 +105,23 @@ tunnel are refused.
 
 Signals: SIGHUP reads the file again; SIGTERM and SIGINT end as with adit http. A tunnel that the server refuses ends \
 alone; when it was the last, its exit code is that of adit http.";
+
+pub(super) const WS_ABOUT: &str = "Relay WebSockets to an upstream, published through a tunnel or with --listen on this machine.
+
+Each visitor has a connection to the upstream of their own. What they say goes through the incoming steps, what the \
+upstream says through the outgoing ones: messages are taken apart by the steps in their order, rules of the settings \
+file look at them, and they are put together again in reverse. Without steps messages pass as they are. When \
+something fails, the visitor's WebSocket is closed with a code that says why, or with --errors message told so in \
+JSON and stays open.";
+
+pub(super) const WS_AFTER: &str = "\
+Steps: lines, string, json, base64, length-prefixed, decompress (gzip, zlib, xz, snappy, lz4 or zstd), passthrough. \
+With -decode or -encode behind a name, that half alone. The settings file has them in its table [relay], and rules too.
+
+Examples:
+  adit ws ws://localhost:8139/feed
+  adit ws ws://localhost:8139 --listen 127.0.0.1:9139 --incoming lines,string --outgoing string --errors message
+  adit ws wss://api.example/rpc --shared --correlate /id --incoming json --outgoing json
+  adit ws ws://localhost:8139 --config adit.toml --server https://tunnels.example
+
+Exit codes: those of adit http.";

@@ -74,6 +74,7 @@ pub(crate) async fn serve<L: Local>(
     let _cut = shared.cut.clone().drop_guard();
     accept(&shared, &listener).await;
     drop(listener);
+    shared.service.close();
     shared.tasks.close();
     if timeout(GRACE, shared.tasks.wait()).await.is_err() {
         tracing::warn!(left = shared.tasks.len(), "cut what still ran after 5 s");

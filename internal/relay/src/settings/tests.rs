@@ -80,9 +80,9 @@ fn each_wrong_field_is_named_with_what_to_write() {
         ),
         (json!({"correlate": "id"}), "correlate", "\"/field\""),
         (
-            json!({"answer_timeout": 0}),
+            json!({"answer_timeout": "30"}),
             "answer_timeout",
-            "from 1 to 86400",
+            "with its unit",
         ),
         (json!({"line_limit": 0}), "line_limit", "from 1 to"),
         (
