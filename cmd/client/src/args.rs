@@ -197,37 +197,40 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The long flags of a command that none of these pages names.
+    fn unnamed(command: &str, pages: &[&str]) -> Vec<String> {
+        let cli = Cli::command();
+        let command = cli.find_subcommand(command);
+        let flags = command.expect("there is such a command").get_arguments();
+        let flags = flags.filter_map(|flag| flag.get_long());
+        let named = |flag: &str| {
+            let forms = [" ", "`"].map(|end| format!("`--{flag}{end}"));
+            let mut forms = forms.iter();
+            forms.any(|form| pages.iter().any(|page| page.contains(form)))
+        };
+        let flags = flags.filter(|flag| *flag != "help" && !named(flag));
+        flags.map(str::to_owned).collect()
+    }
+
+    const AGENT: &str = include_str!("../../../docs/agent.md");
+
     /// A flag that nobody can look up is half a flag.
     #[test]
     fn the_page_about_the_agent_names_every_flag_of_publishing() {
-        let page = include_str!("../../../docs/agent.md");
-        let cli = Cli::command();
         for command in ["http", "files", "start"] {
-            let command = cli
-                .find_subcommand(command)
-                .expect("there is such a command");
-            for flag in command.get_arguments().filter_map(|flag| flag.get_long()) {
-                let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
-                let named = named.iter().any(|named| page.contains(named));
-                assert!(named || flag == "help", "--{flag}");
-            }
+            assert_eq!(unnamed(command, &[AGENT]), [""; 0], "{command}");
         }
     }
 
     #[test]
     fn the_page_about_relays_names_every_flag_that_only_they_have() {
         let page = include_str!("../../../docs/relay.md");
-        let cli = Cli::command();
-        let flags = |command| {
-            let command = cli
-                .find_subcommand(command)
-                .expect("there is such a command");
-            command.get_arguments().filter_map(|flag| flag.get_long())
-        };
-        let http: Vec<_> = flags("http").collect();
-        for flag in flags("ws").filter(|flag| !http.contains(flag)) {
-            let named = [" ", "`"].map(|end| format!("`--{flag}{end}"));
-            assert!(named.iter().any(|named| page.contains(named)), "--{flag}");
-        }
+        assert_eq!(unnamed("ws", &[AGENT, page]), [""; 0]);
+    }
+
+    #[test]
+    fn the_page_about_the_bare_server_names_every_flag_of_its_own() {
+        let page = include_str!("../../../docs/bare.md");
+        assert_eq!(unnamed("bare", &[AGENT, page]), [""; 0]);
     }
 }
