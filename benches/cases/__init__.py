@@ -1,5 +1,5 @@
 """What is measured: every case, in the order of the page."""
 
-from . import beside, bodies, fleet, flood, requests, resting, scale, streams
+from . import beside, bodies, fleet, flood, reload, requests, resting, scale, streams
 
-CASES = [case for module in (requests, bodies, streams, beside, flood, resting, scale, fleet) for case in module.CASES]
+CASES = [case for module in (requests, bodies, streams, beside, flood, resting, reload, scale, fleet) for case in module.CASES]

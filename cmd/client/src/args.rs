@@ -19,7 +19,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use runtime::config::Layers;
 
-pub(crate) use self::bare::BareCommand;
+pub(crate) use self::bare::{BareCommand, BareFlags};
 use self::connection::ConnectionFlags;
 pub(crate) use self::files::Files;
 use self::help::{

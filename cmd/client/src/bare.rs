@@ -13,7 +13,7 @@ use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 use tunnel::ws::client_config;
 
-use crate::args::BareCommand;
+use crate::args::{BareCommand, BareFlags};
 use crate::console::Console;
 use crate::end::Misuse;
 use crate::local::{Local, LocalBody, Socket, Upgrade, Visitor};
@@ -26,23 +26,32 @@ pub(crate) fn run(
     variables: impl IntoIterator<Item = Variable>,
 ) -> anyhow::Result<()> {
     // Said before anything is made or connected.
-    let key = command
-        .access_key_file
-        .as_deref()
-        .map(read_key)
-        .transpose()?;
+    let key = access_key(&command.bare)?;
     publish::local(
         &command.publish,
         |layers| command.publish.layers(layers),
         command.listen,
         "the Bare server",
         variables,
-        |settings, console, tasks| serve(command, key, settings, &console, tasks),
+        |settings, console, tasks| serve(&command.bare, key, settings, &console, tasks),
     )
 }
 
-fn serve(
-    command: &BareCommand,
+/// The key that clients must have, if they must.
+///
+/// # Errors
+/// Its file cannot be read, or has none.
+pub(crate) fn access_key(flags: &BareFlags) -> anyhow::Result<Option<String>> {
+    let file = flags.access_key_file.as_deref();
+    file.map(read_key).transpose()
+}
+
+/// A Bare server that tells the console of its requests.
+///
+/// # Errors
+/// The certificates that it is to trust cannot be read.
+pub(crate) fn serve(
+    flags: &BareFlags,
     key: Option<String>,
     settings: &Settings,
     console: &Arc<Console>,
@@ -53,7 +62,7 @@ fn serve(
         console.hide(key);
     }
     let mut config = Config::new(client_config(settings.ca_file.as_deref())?);
-    command.apply(&mut config);
+    flags.apply(&mut config);
     config.key = key;
     let told = console.clone();
     config.log = Some(Arc::new(move |access| told.status(&access.to_string())));

@@ -1,6 +1,7 @@
 //! The settings of an agent: read from their layers, checked, and turned into what the agent takes.
 
 mod files;
+mod flags;
 mod hostname;
 mod passwords;
 mod policy;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use tunnel::ws::{Endpoint, client_config};
 
 use self::files::WrittenFiles;
+pub(crate) use self::flags::Flags;
 pub(crate) use self::hostname::Spelling;
 use self::policy::WrittenPolicy;
 pub(crate) use self::secret::Secrets;
@@ -83,6 +85,8 @@ struct Written {
     send_proxy_protocol: Option<String>,
     log_format: LogFormat,
     files: WrittenFiles,
+    /// Of a tunnel of several.
+    bare: Flags,
     policy: WrittenPolicy,
     relay: relay::Settings,
 }
@@ -109,6 +113,7 @@ impl Default for Written {
             send_proxy_protocol: None,
             log_format: LogFormat::default(),
             files: WrittenFiles::default(),
+            bare: Flags::default(),
             policy: WrittenPolicy::default(),
             relay: relay::Settings::default(),
         }

@@ -4,26 +4,23 @@ mod exchangeable;
 mod fleet;
 mod plan;
 mod running;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use runtime::Signals;
-use runtime::files::{Files, LOOK};
-use runtime::logging;
+use runtime::{Signals, logging};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::fleet::Fleet;
 use self::plan::Source;
+use self::watch::Watch;
 use crate::args::{Check, Start};
 use crate::console::Console;
 use crate::publish::{filter, runtime};
-use crate::settings::Variable;
+use crate::settings::{Settings, Variable};
 
 /// Runs `adit start …` until a signal, or until no tunnel can go on.
 pub(crate) fn run(
@@ -45,57 +42,49 @@ pub(crate) fn run(
         let signals = Signals::listen().context("cannot listen for signals")?;
         let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let shutdown = CancellationToken::new();
-        let mut fleet = Fleet::new(source.clone(), shutdown.clone(), |settings, target| {
+        let mut fleet = Fleet::new(source, shutdown.clone(), |settings, target| {
             Console::new(&start.output, settings, target, lines.clone())
         });
-        let files: Vec<_> = plan.files(&source).map(ToOwned::to_owned).collect();
+        let files = fleet.files(&plan);
         let first = fleet.prepare(plan).await?;
         // After that, which may have made a key.
-        let files = Files::of(files.iter().map(|file| &**file));
+        let watch = Watch::of(&files, hangup);
         fleet.apply(first);
-        let mut watch = Watch { files, hangup };
-        let serving = async {
-            loop {
-                tokio::select! {
-                    ended = fleet.ended() => match ended {
-                        Some(result) => return result,
-                        None => continue,
-                    },
-                    () = watch.changed(), if !shutdown.is_cancelled() => {}
-                }
-                let read = {
-                    let source = source.clone();
-                    spawn_blocking(move || source.read()).await
-                };
-                let prepared = match read {
-                    Ok(Ok(plan)) => {
-                        let files = plan
-                            .files(&source)
-                            .map(ToOwned::to_owned)
-                            .collect::<Vec<_>>();
-                        fleet.prepare(plan).await.map(|prepared| (prepared, files))
-                    }
-                    Ok(Err(error)) => Err(error.into()),
-                    // It does not panic.
-                    Err(_) => continue,
-                };
-                match prepared {
-                    Ok((prepared, files)) => {
-                        watch.follow(&files);
-                        console.status(&fleet.apply(prepared).to_string());
-                    }
-                    Err(error) => console.note(&format!(
-                        "{}; everything stays as it was",
-                        runtime::exit::last_words(&error)
-                    )),
-                }
-            }
-        };
         tokio::select! {
-            result = serving => result,
+            result = keep(&mut fleet, watch, &console, &shutdown) => result,
             _forced = signals.until_forced(shutdown.clone()) => Ok(()),
         }
     })
+}
+
+/// Lets tunnels run, and follows their file until `shutdown`, until all have ended.
+async fn keep<C: Fn(&Settings, String) -> Console>(
+    fleet: &mut Fleet<C>,
+    mut watch: Watch,
+    console: &Console,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            ended = fleet.ended() => {
+                if let Some(result) = ended {
+                    return result;
+                }
+                continue;
+            }
+            () = watch.changed(), if !shutdown.is_cancelled() => {}
+        }
+        match fleet.read_anew().await {
+            Ok((applied, files)) => {
+                watch.follow(&files);
+                console.status(&applied.to_string());
+            }
+            Err(error) => {
+                let error = runtime::exit::last_words(&error);
+                console.note(&format!("{error}; everything stays as it was"));
+            }
+        }
+    }
 }
 
 /// Runs `adit config check`: says what the file comes to, or the one thing that is wrong with it.
@@ -119,37 +108,3 @@ pub(crate) fn check(
     writeln!(out, "{file} is fine; tunnels: {many}").ok();
     Ok(())
 }
-
-/// When to read the file again.
-struct Watch {
-    files: Files,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Watch {
-    /// Waits for SIGHUP, or for a file that has changed and keeps still. Cancel safe.
-    async fn changed(&mut self) {
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once: whoever was here a moment ago looked then.
-        looks.reset();
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => return,
-                _ = looks.tick() => {}
-            }
-            // Some hundred stats of files that are in memory: below a millisecond.
-            if self.files.have_changed() {
-                return;
-            }
-        }
-    }
-
-    fn follow(&mut self, files: &[std::path::PathBuf]) {
-        let known = std::mem::take(&mut self.files);
-        self.files = known.follow(files.iter().map(|file| &**file));
-    }
-}
-
-/// How long a tunnel that takes another's place may take to come up before the other goes.
-const HANDOVER: Duration = Duration::from_secs(10);

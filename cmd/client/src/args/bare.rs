@@ -25,6 +25,15 @@ pub(crate) struct BareCommand {
     )]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
+    pub(crate) bare: BareFlags,
+    #[command(flatten)]
+    pub(crate) publish: PublishFlags,
+}
+
+/// What a Bare server is. A file of tunnels has them as its table `bare`, each by the name of its flag.
+#[derive(Debug, Args)]
+pub(crate) struct BareFlags {
+    #[command(flatten)]
     server: ServerFlags,
     #[command(flatten)]
     remotes: RemoteFlags,
@@ -36,8 +45,6 @@ pub(crate) struct BareCommand {
         help = "Let in only clients whose URL goes on with the key in this file: https://host/KEY/"
     )]
     pub(crate) access_key_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) publish: PublishFlags,
 }
 
 /// The server.
@@ -106,7 +113,7 @@ enum IpFamily {
     V6,
 }
 
-impl BareCommand {
+impl BareFlags {
     /// Sets what the flags decide.
     pub(crate) fn apply(&self, config: &mut Config) {
         let Self {

@@ -1,7 +1,6 @@
 //! The tables `[tunnels.NAME]` of `adit start`: all settings of an agent, and what to publish.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -12,7 +11,9 @@ use runtime::files::Print;
 use runtime::serde_as_a_word;
 use tunnel::ws::Endpoint;
 
-use super::{BASIC_AUTH_FILE, Settings, Spelling, VARIABLES, Variable, Written};
+use crate::args::BareFlags;
+
+use super::{BASIC_AUTH_FILE, Flags, Settings, Spelling, VARIABLES, Variable, Written};
 
 /// The table of the tables.
 const TUNNELS: &str = "tunnels";
@@ -39,17 +40,23 @@ pub(super) enum Kind {
     #[default]
     Http,
     Files,
+    Bare,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 2] = [("http", Self::Http), ("files", Self::Files)];
+    const ALL: [(&'static str, Self); 3] = [
+        ("http", Self::Http),
+        ("files", Self::Files),
+        ("bare", Self::Bare),
+    ];
 
     /// Settings that only one kind has.
-    const FIELDS: [(&'static str, Self); 4] = [
+    const FIELDS: [(&'static str, Self); 5] = [
         ("target_protocol", Self::Http),
         ("host_header", Self::Http),
         ("send_proxy_protocol", Self::Http),
         ("files", Self::Files),
+        ("bare", Self::Bare),
     ];
 }
 
@@ -72,16 +79,18 @@ impl fmt::Display for Kind {
 }
 
 impl Scalar for Kind {
-    const WANTED: &'static str = "http or files";
+    const WANTED: &'static str = "http, files or bare";
 }
 
 serde_as_a_word!(Kind);
 
 /// What a tunnel publishes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Service {
     Http(TargetUrl, HttpTargetConfig),
     Files(PathBuf, ::files::Config),
+    /// With what the file of its access key was like.
+    Bare(Flags, Option<(PathBuf, Option<Print>)>),
 }
 
 impl fmt::Display for Service {
@@ -89,6 +98,7 @@ impl fmt::Display for Service {
         match self {
             Self::Http(url, _) => url.fmt(f),
             Self::Files(folder, _) => folder.display().fmt(f),
+            Self::Bare(..) => f.write_str("a Bare server"),
         }
     }
 }
@@ -182,9 +192,12 @@ impl Tunnel {
             settings.name = Some(name.clone());
         }
         let files = settings.files_named();
-        let files = files
+        let mut files: Vec<_> = files
             .map(|file| (file.to_owned(), Print::of(file)))
             .collect();
+        if let Service::Bare(_, Some(key)) = &service {
+            files.push(key.clone());
+        }
         Ok(Self {
             name,
             settings,
@@ -245,9 +258,13 @@ impl Tunnel {
     }
 
     /// A complaint about what it publishes.
-    pub(crate) fn unusable(&self, error: &io::Error) -> ConfigError {
-        let problem = format!("{} cannot be served: {error}", self.service);
-        self.settings.loaded.fault("target", problem)
+    pub(crate) fn unusable(&self, error: &anyhow::Error) -> ConfigError {
+        let field = match self.service {
+            Service::Http(..) | Service::Files(..) => "target",
+            Service::Bare(..) => "bare.access_key_file",
+        };
+        let problem = format!("{} cannot be served: {error:#}", self.service);
+        self.settings.loaded.fault(field, problem)
     }
 }
 
@@ -269,6 +286,7 @@ fn service(settings: &Settings, kind: Kind) -> Result<Service, ConfigError> {
     let loaded = &settings.loaded;
     let Some(target) = &loaded.settings.target else {
         let wanted = match kind {
+            Kind::Bare => return bare(loaded),
             Kind::Http => {
                 "a port such as 3000, host:port, http://host[:port], or unix:/path/of.sock"
             }
@@ -291,7 +309,24 @@ fn service(settings: &Settings, kind: Kind) -> Result<Service, ConfigError> {
             Ok(Service::Http(url, config))
         }
         Kind::Files => Ok(Service::Files(target.into(), settings.files.clone())),
+        Kind::Bare => {
+            let problem = "a Bare server fetches from where its clients say; leave it out";
+            Err(loaded.fault("target", problem))
+        }
     }
+}
+
+/// A Bare server is all that it publishes.
+fn bare(loaded: &Loaded<Written>) -> Result<Service, ConfigError> {
+    let flags = &loaded.settings.bare;
+    let parsed = flags.parse::<BareFlags>();
+    let parsed =
+        parsed.map_err(|error| loaded.fault(&format!("bare.{}", error.field), error.problem))?;
+    let key = parsed.access_key_file.map(|file| {
+        let print = Print::of(&file);
+        (file, print)
+    });
+    Ok(Service::Bare(flags.clone(), key))
 }
 
 /// A single tunnel has its target on the command line.

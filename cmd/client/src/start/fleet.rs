@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent::AgentError;
 use futures_util::future::{self, Either};
@@ -11,11 +13,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::HANDOVER;
 use super::plan::{Plan, Ready, Source};
 use super::running::{Running, Shared};
 use crate::console::Console;
 use crate::settings::{Settings, Tunnel};
+
+/// How long a tunnel that takes another's place may take to come up before the other goes.
+const HANDOVER: Duration = Duration::from_secs(10);
 
 /// The end of an agent.
 type Ended = (u64, Result<(), AgentError>);
@@ -60,6 +64,23 @@ impl<C: Fn(&Settings, String) -> Console> Fleet<C> {
             tasks: TaskTracker::new(),
             last_id: 0,
         }
+    }
+
+    /// The files that a plan was read from, or will be.
+    pub(super) fn files(&self, plan: &Plan) -> Vec<PathBuf> {
+        plan.files(&self.source).map(Path::to_owned).collect()
+    }
+
+    /// Reads the file again and puts what it says in force. Gives the files that count from now on, too.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it; nothing has changed then.
+    pub(super) async fn read_anew(&mut self) -> anyhow::Result<(Applied, Vec<PathBuf>)> {
+        let source = self.source.clone();
+        let plan = spawn_blocking(move || source.read()).await??;
+        let files = self.files(&plan);
+        let prepared = self.prepare(plan).await?;
+        Ok((self.apply(prepared), files))
     }
 
     /// Reads what the tunnels of a plan name, as far as they differ from those that run. Changes nothing.

@@ -9,9 +9,13 @@ use identity::SecretKey;
 use runtime::config::{ConfigError, Document, Layers};
 use runtime::files::Print;
 
+use crate::args::BareFlags;
+use crate::bare;
 use crate::key;
 use crate::publish;
-use crate::settings::{self, Secrets, Service, Settings, Tunnel, Variable, refuse_variables};
+use crate::settings::{
+    self, Flags, Secrets, Service, Settings, Tunnel, Variable, refuse_variables,
+};
 
 /// Attempts at links of one server that may be under way at once: half of what servers let an address have, so that
 /// others behind the same address come in too.
@@ -136,11 +140,23 @@ impl Source {
 
 /// Whether what a tunnel publishes is there, as far as that is known before anybody asks for it.
 fn servable(tunnel: &Tunnel) -> Result<(), ConfigError> {
-    let Service::Files(root, config) = &tunnel.service else {
-        return Ok(());
+    let there = match &tunnel.service {
+        Service::Http(..) => Ok(()),
+        Service::Files(root, config) => files::Folder::new(root, config.clone())
+            .map(drop)
+            .map_err(Into::into),
+        Service::Bare(flags, _) => bare_flags(flags)
+            .and_then(|flags| bare::access_key(&flags))
+            .map(drop),
     };
-    let folder = files::Folder::new(root, config.clone());
-    folder.map(drop).map_err(|error| tunnel.unusable(&error))
+    there.map_err(|error| tunnel.unusable(&error))
+}
+
+/// The flags of a table that has been read.
+pub(super) fn bare_flags(flags: &Flags) -> anyhow::Result<BareFlags> {
+    flags
+        .parse()
+        .map_err(|wrong| anyhow::anyhow!(wrong.problem))
 }
 
 impl Plan {

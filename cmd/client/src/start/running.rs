@@ -1,6 +1,5 @@
 //! One tunnel that runs: its agent, and what of it can be changed meanwhile.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::exchangeable::Exchangeable;
-use super::plan::Ready;
+use super::plan::{Ready, bare_flags};
+use crate::bare;
 use crate::console::Console;
 use crate::local::Published;
 use crate::settings::{Service, Tunnel};
@@ -48,7 +48,7 @@ impl Running {
         stop: CancellationToken,
         after: Option<CancellationToken>,
         tasks: &TaskTracker,
-    ) -> io::Result<(
+    ) -> anyhow::Result<(
         Self,
         impl Future<Output = Result<(), AgentError>> + Send + use<>,
     )> {
@@ -64,7 +64,7 @@ impl Running {
                 key.display()
             ));
         }
-        let target = Arc::new(Exchangeable::new(target(&tunnel.service, tasks)?));
+        let target = Arc::new(Exchangeable::new(target(&tunnel, &console, tasks)?));
         let agent = Arc::new(Agent::new(config, target.clone()));
         let shared = Arc::new(Shared {
             stop,
@@ -97,10 +97,10 @@ impl Running {
     ///
     /// # Errors
     /// What it is to publish cannot be served any more; nothing has changed then.
-    pub(super) fn go_on_with(&mut self, ready: Ready, tasks: &TaskTracker) -> io::Result<()> {
+    pub(super) fn go_on_with(&mut self, ready: Ready, tasks: &TaskTracker) -> anyhow::Result<()> {
         let Ready { tunnel, config, .. } = ready;
         if tunnel.service != self.tunnel.service {
-            self.target.exchange(target(&tunnel.service, tasks)?);
+            self.target.exchange(target(&tunnel, &self.console, tasks)?);
             self.console.retarget(tunnel.service.to_string());
         }
         self.agent.renew(config.policy, config.token);
@@ -138,12 +138,22 @@ impl Shared {
     }
 }
 
-fn target(service: &Service, tasks: &TaskTracker) -> io::Result<Arc<dyn Target>> {
-    Ok(match service {
+fn target(
+    tunnel: &Tunnel,
+    console: &Arc<Console>,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Arc<dyn Target>> {
+    Ok(match &tunnel.service {
         Service::Http(url, config) => Arc::new(HttpTarget::new(url, config, tasks)),
         Service::Files(root, config) => {
             let folder = files::Folder::new(root, config.clone())?;
             Arc::new(Published::new(Arc::new(folder), tasks))
+        }
+        Service::Bare(flags, _) => {
+            let flags = bare_flags(flags)?;
+            let key = bare::access_key(&flags)?;
+            let bare = bare::serve(&flags, key, &tunnel.settings, console, tasks)?;
+            Arc::new(Published::new(Arc::new(bare), tasks))
         }
     })
 }
