@@ -298,3 +298,56 @@ async fn a_tunnel_that_the_server_refuses_ends_alone_and_a_better_table_begins_i
     let bad = stage.visitor(&mut agent, "bad").await;
     assert_eq!(bad.get("/").await.text(), "hi");
 }
+
+#[tokio::test]
+async fn a_bare_server_and_a_relay_are_tunnels_like_others_and_their_settings_change_in_place() {
+    let stage = Stage::open().await;
+    let both = |directory: &str| {
+        format!(
+            "[tunnels.bare]\ntype = 'bare'\nbare = {{ directory = '{directory}', allow_host = ['example.org'] }}\n\
+             [tunnels.relay]\ntype = 'relay'\ntarget = 'ws://127.0.0.1:1/feed?token=x'\nrelay.errors = 'message'\n"
+        )
+    };
+    let mut agent = stage.start(&both("/bare/"));
+    let bare = stage.visitor(&mut agent, "bare").await;
+    let relay = stage.visitor(&mut agent, "relay").await;
+    let manifest = bare.get("/bare/").await;
+    assert!(
+        manifest.text().contains("\"versions\""),
+        "{}",
+        manifest.text()
+    );
+    assert_eq!(relay.get("/").await.status, 426, "it speaks WebSocket");
+    assert_eq!(agent.said("token"), 0);
+    stage.change(&both("/other/"));
+    agent.signal("HUP").await;
+    says(&mut agent, "1 changed, 0 gone, 1 as they were").await;
+    assert!(bare.get("/other/").await.text().contains("\"versions\""));
+    stage.change(&both("/other/").replace("allow_host", "allow_hosts"));
+    agent.signal("HUP").await;
+    says(&mut agent, "tunnels.bare.bare.allow_hosts (in ").await;
+    assert!(bare.get("/other/").await.text().contains("\"versions\""));
+    assert_eq!(agent.said("a link was made anew"), 0);
+}
+
+#[tokio::test]
+async fn another_agent_takes_over_where_a_change_needs_one() {
+    let (stage, origin) = (Stage::open().await, saying("hi").await);
+    let mut agent = stage.start(&http("app", &origin));
+    let visitor = stage.visitor(&mut agent, "app").await;
+    stage.change(&format!("{}links = 2\n", http("app", &origin)));
+    agent.signal("HUP").await;
+    says(&mut agent, "app: connected by 2 links").await;
+    assert_eq!(visitor.get("/").await.text(), "hi");
+    stage.change(&format!("{}name = 'renamed'\n", http("app", &origin)));
+    agent.signal("HUP").await;
+    while visitor.get("/").await.status != 502 {}
+    let hosts = agent.output();
+    let urls = hosts.iter().filter(|line| line.starts_with("app http://"));
+    assert_eq!(urls.collect::<std::collections::HashSet<_>>().len(), 2);
+    assert_eq!(
+        agent.said("another agent"),
+        0,
+        "it was replaced by its own kind"
+    );
+}

@@ -110,7 +110,7 @@ fn unescape(token: &str) -> String {
 }
 
 /// A rule, as it is written in a file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WrittenRule {
     keep: Option<String>,

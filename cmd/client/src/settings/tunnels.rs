@@ -41,22 +41,25 @@ pub(super) enum Kind {
     Http,
     Files,
     Bare,
+    Relay,
 }
 
 impl Kind {
-    const ALL: [(&'static str, Self); 3] = [
+    const ALL: [(&'static str, Self); 4] = [
         ("http", Self::Http),
         ("files", Self::Files),
         ("bare", Self::Bare),
+        ("relay", Self::Relay),
     ];
 
     /// Settings that only one kind has.
-    const FIELDS: [(&'static str, Self); 5] = [
+    const FIELDS: [(&'static str, Self); 6] = [
         ("target_protocol", Self::Http),
         ("host_header", Self::Http),
         ("send_proxy_protocol", Self::Http),
         ("files", Self::Files),
         ("bare", Self::Bare),
+        ("relay", Self::Relay),
     ];
 }
 
@@ -79,7 +82,7 @@ impl fmt::Display for Kind {
 }
 
 impl Scalar for Kind {
-    const WANTED: &'static str = "http, files or bare";
+    const WANTED: &'static str = "http, files, bare or relay";
 }
 
 serde_as_a_word!(Kind);
@@ -91,6 +94,8 @@ pub(crate) enum Service {
     Files(PathBuf, ::files::Config),
     /// With what the file of its access key was like.
     Bare(Flags, Option<(PathBuf, Option<Print>)>),
+    /// The upstream as lines for people have it, without a query; and all of its settings.
+    Relay(String, Box<relay::Settings>),
 }
 
 impl fmt::Display for Service {
@@ -99,6 +104,7 @@ impl fmt::Display for Service {
             Self::Http(url, _) => url.fmt(f),
             Self::Files(folder, _) => folder.display().fmt(f),
             Self::Bare(..) => f.write_str("a Bare server"),
+            Self::Relay(upstream, _) => f.write_str(upstream),
         }
     }
 }
@@ -184,10 +190,14 @@ impl Tunnel {
             );
             return Err(loaded.fault(field, problem));
         }
+        if kind == Kind::Relay {
+            let Written { target, relay, .. } = &mut settings.loaded.settings;
+            relay.upstream.clone_from(target);
+        }
         let service = service(&settings, kind)?;
         // The name of the table is the name of the tunnel, unless it has a hostname of another kind. An empty name is the
         // key's own.
-        if settings.hostname == Hostname::Own && loaded.settings.name.is_none() {
+        if settings.hostname == Hostname::Own && settings.loaded.settings.name.is_none() {
             settings.hostname = Hostname::Named(name.clone());
             settings.name = Some(name.clone());
         }
@@ -260,7 +270,7 @@ impl Tunnel {
     /// A complaint about what it publishes.
     pub(crate) fn unusable(&self, error: &anyhow::Error) -> ConfigError {
         let field = match self.service {
-            Service::Http(..) | Service::Files(..) => "target",
+            Service::Http(..) | Service::Files(..) | Service::Relay(..) => "target",
             Service::Bare(..) => "bare.access_key_file",
         };
         let problem = format!("{} cannot be served: {error:#}", self.service);
@@ -291,6 +301,7 @@ fn service(settings: &Settings, kind: Kind) -> Result<Service, ConfigError> {
                 "a port such as 3000, host:port, http://host[:port], or unix:/path/of.sock"
             }
             Kind::Files => "the path of a folder",
+            Kind::Relay => "ws://host:port/path",
         };
         return Err(loaded.fault("target", format!("there is none; write {wanted}")));
     };
@@ -312,6 +323,18 @@ fn service(settings: &Settings, kind: Kind) -> Result<Service, ConfigError> {
         Kind::Bare => {
             let problem = "a Bare server fetches from where its clients say; leave it out";
             Err(loaded.fault("target", problem))
+        }
+        Kind::Relay => {
+            let upstream = target.parse::<relay::Upstream>();
+            let upstream = upstream.map_err(|error| loaded.fault("target", error.to_string()))?;
+            let relay = &loaded.settings.relay;
+            let checked = relay.check();
+            checked
+                .map_err(|error| loaded.fault(&format!("relay.{}", error.field), error.problem))?;
+            Ok(Service::Relay(
+                upstream.to_string(),
+                Box::new(relay.clone()),
+            ))
         }
     }
 }

@@ -142,6 +142,7 @@ impl Source {
 fn servable(tunnel: &Tunnel) -> Result<(), ConfigError> {
     let there = match &tunnel.service {
         Service::Http(..) => Ok(()),
+        Service::Relay(..) => tunnel.settings.relay().map(drop),
         Service::Files(root, config) => files::Folder::new(root, config.clone())
             .map(drop)
             .map_err(Into::into),

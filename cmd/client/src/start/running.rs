@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent::{Agent, AgentError, Event, HttpTarget, Target};
+use relay::Relay;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -148,6 +149,10 @@ fn target(
         Service::Files(root, config) => {
             let folder = files::Folder::new(root, config.clone())?;
             Arc::new(Published::new(Arc::new(folder), tasks))
+        }
+        Service::Relay(..) => {
+            let relay = Relay::new(tunnel.settings.relay()?, tasks);
+            Arc::new(Published::new(Arc::new(relay), tasks))
         }
         Service::Bare(flags, _) => {
             let flags = bare_flags(flags)?;
