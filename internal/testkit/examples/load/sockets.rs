@@ -1,4 +1,4 @@
-//! Echo round trips: each socket sends 64 bytes and waits for them, again and again.
+//! Echo round trips: each socket sends 64 bytes, a line of JSON, and waits for them, again and again.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -53,7 +53,7 @@ async fn round_trips(
     end: Instant,
 ) -> Latencies {
     let mut took = Latencies::default();
-    let message = Message::binary(vec![b'x'; 64]);
+    let message = Message::binary(format!("\"{}\"\n", "x".repeat(61)));
     loop {
         let sent = Instant::now();
         socket
