@@ -376,18 +376,18 @@ fn one() -> u32 {
 }
 
 /// 32 bytes as base64url without padding.
-mod base64url {
+pub(crate) mod base64url {
     use super::{BASE64URL_NOPAD, Deserialize, Deserializer, Serializer};
     use serde::de::Error;
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         bytes: &[u8; 32],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64URL_NOPAD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -33,6 +33,7 @@ mod reset;
 mod socket;
 mod tag;
 mod text;
+mod ticket;
 mod wire;
 
 pub use control::{
@@ -58,3 +59,4 @@ pub use policy::{
 pub use reset::{MAX_REASON, Reset, ResetCode};
 pub use socket::{MAX_CLOSE_REASON, Teardown};
 pub use tag::{MAX_BODY_FRAME, MAX_REGISTRATION, Tag};
+pub use ticket::{MAX_TICKET, TICKET_LIFETIME, TICKETS_PATH, Ticket};

@@ -6,6 +6,7 @@
 use data_encoding::BASE64URL_NOPAD;
 use messages::PolicyId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::chain::{ChainError, MAX_CHAIN};
@@ -58,7 +59,7 @@ pub struct Claims {
     pub versions: Vec<u8>,
     /// What the agent asks the edge to enforce for its tunnel. Opaque here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<serde_json::Value>,
+    pub policy: Option<Value>,
     /// The TLS exporter value of the agent's connection, as base64url; none without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
@@ -84,7 +85,11 @@ pub enum Mode {
 impl Claims {
     /// Reads claims and checks the bounds of every field that is later stored, compared or logged.
     pub(crate) fn from_json(payload: &[u8]) -> Result<Self, VerifyError> {
-        let members = json::object(payload, "the claims are no JSON object")?;
+        Self::from_members(json::object(payload, "the claims are no JSON object")?)
+    }
+
+    /// The same, of an object that has been read.
+    pub(crate) fn from_members(members: Map<String, Value>) -> Result<Self, VerifyError> {
         let claims: Self = serde_json::from_value(members.into())
             .map_err(|_| JwsError::Malformed("a claim is missing or of the wrong type"))?;
         claims.check_bounds()?;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use hmac::{Hmac, KeyInit, Mac};
 use messages::TunnelId;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -143,6 +144,13 @@ impl SecretKey {
         Zeroizing::new(format!(
             r#"{{"crv":"Ed25519","d":"{d}","kty":"OKP","x":"{x}"}}"#
         ))
+    }
+
+    /// A secret of the key for one purpose: whoever has it learns nothing of the key, nor of another purpose's.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mac = Hmac::<Sha256>::new_from_slice(self.signing.as_bytes());
+        let mac = mac.expect("HMAC takes keys of any length");
+        Zeroizing::new(mac.chain_update(purpose).finalize().into_bytes().into())
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {

@@ -8,6 +8,7 @@
 //! - [`SecretKey`], [`PublicKey`]: an Ed25519 key, its file, its thumbprint, the hostname labels it owns.
 //! - [`Chain`]: how a name went from key to key.
 //! - [`sign_registration`], [`verify_registration`]: the two ends of the proof, and [`VerifiedRegistration`].
+//! - [`sign_ticket_request`], [`verify_ticket_request`]: the same for a ticket, which a registration may be made with.
 //! - [`join`], [`sign_self_check`]: two lesser proofs.
 //! - [`check_name`], [`canonical_host`], [`grant_id`]: the spellings that names and hosts may have, and their ids.
 
@@ -22,6 +23,7 @@ mod keyfile;
 mod names;
 mod registration;
 mod self_check;
+mod ticket;
 
 pub use chain::{Chain, ChainError, MAX_CHAIN, MAX_STATEMENT_LEN, ROTATE_TYP, StatementError};
 pub use claims::{Claims, Mode, policy_id};
@@ -39,6 +41,10 @@ pub use registration::{
 };
 pub use self_check::{
     MAX_SELF_CHECK_LEN, SELF_CHECK_TYP, SelfCheckError, sign_self_check, verify_self_check,
+};
+pub use ticket::{
+    NONCE_LIFETIME, TICKET_TYP, TicketNonces, TicketRequest, sign_ticket_request,
+    verify_ticket_request,
 };
 
 /// `N` bytes from the operating system's random generator: nonces, session ids, keys.

@@ -97,10 +97,18 @@ pub fn verify_registration(
     expectation: &Expectation<'_>,
 ) -> Result<VerifiedRegistration, VerifyError> {
     let opened = jws::open(jws, REGISTER_TYP)?;
-    let claims = Claims::from_json(&opened.payload)?;
+    judge(opened.key, Claims::from_json(&opened.payload)?, expectation)
+}
+
+/// What is asked of claims that `key` has signed, for whichever purpose.
+pub(crate) fn judge(
+    key: PublicKey,
+    claims: Claims,
+    expectation: &Expectation<'_>,
+) -> Result<VerifiedRegistration, VerifyError> {
     expectation.check(&claims)?;
     // After everything that costs nothing: each statement is a signature more.
-    let chain = Chain::leading_to(opened.key, claims.chain.clone())?;
+    let chain = Chain::leading_to(key, claims.chain.clone())?;
     chain.check_domain(expectation.domain)?;
     let host = wanted_host(&claims, &chain, expectation.domain).map_err(VerifyError::BadHost)?;
     let tunnel = match &host {
