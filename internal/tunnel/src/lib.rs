@@ -1,6 +1,6 @@
 //! One authenticated link between an agent and a server.
 //!
-//! From the wire up: a [`Transport`] carries whole messages (here over a WebSocket, [`ws`]); the
+//! From the wire up: a [`Transport`] carries whole messages (over a WebSocket, [`ws`], or over encrypted TCP, [`channel`]); the
 //! [`handshake`] turns a fresh transport into a registration that has been proven; then
 //! [`drive`] runs the link: it reads frames into a [`FrameHandler`], writes what an [`Outbox`] holds, and
 //! watches over liveness ([`Keepalive`]).
@@ -8,6 +8,8 @@
 //! This crate knows nothing of exchanges, buses or HTTP bodies: what a frame on a stream means is its
 //! handler's business. It is also the only one that names the WebSocket library for links.
 
+mod buffers;
+pub mod channel;
 pub mod handshake;
 mod keepalive;
 mod link;

@@ -10,7 +10,6 @@ mod endpoint;
 mod framing;
 mod mask;
 mod opening;
-mod pool;
 mod reader;
 mod tls;
 mod upgrade;
@@ -33,6 +32,7 @@ use writer::Writer;
 use crate::{Transport, TransportError};
 
 pub use client::{ConnectError, ConnectOptions, Connected, Socket, connect};
+pub(crate) use client::{open, open_tcp};
 pub use endpoint::{Endpoint, EndpointError};
 pub use tls::{TlsError, client_config};
 pub use upgrade::{UpgradeRefused, upgrade_response};

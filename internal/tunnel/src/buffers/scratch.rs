@@ -6,17 +6,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::super::pool::Pool;
+use super::pool::Pool;
 
 /// Bytes read at once.
-pub(super) const SCRATCH_LEN: usize = 64 * 1024;
+pub(crate) const SCRATCH_LEN: usize = 64 * 1024;
 
 thread_local! {
     static SPARE: Pool<Scratch> = const { Pool::new() };
 }
 
 /// A thread's read buffer, lent to the link that is reading.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
@@ -34,38 +34,38 @@ impl Default for Scratch {
 
 impl Scratch {
     /// The one that is there, or one of the thread's.
-    pub(super) fn lend(scratch: &mut Option<Self>) -> &mut Self {
+    pub(crate) fn lend(scratch: &mut Option<Self>) -> &mut Self {
         scratch.get_or_insert_with(|| SPARE.with(Pool::lend))
     }
 
     /// Leaves it to the next link of the thread that reads.
-    pub(super) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         (self.start, self.end) = (0, 0);
         SPARE.with(|spare| spare.give_back(self));
     }
 
-    pub(super) fn unread(&self) -> &[u8] {
+    pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Forgets the first `len` unread bytes.
-    pub(super) fn consume(&mut self, len: usize) {
+    pub(crate) fn consume(&mut self, len: usize) {
         self.start += len;
     }
 
     /// Appends `bytes`, of which there are few.
-    pub(super) fn put(&mut self, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.make_room();
         self.bytes[self.end..][..bytes.len()].copy_from_slice(bytes);
         self.end += bytes.len();
     }
 
     /// Reads at most `most` bytes. What is unread by then is less than a control frame.
-    pub(super) fn poll_read<IO: AsyncRead + Unpin>(
+    pub(crate) fn poll_read<IO: AsyncRead + Unpin>(
         &mut self,
         most: usize,
         io: &mut IO,

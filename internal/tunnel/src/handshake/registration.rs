@@ -50,6 +50,20 @@ impl Registration {
         }
     }
 
+    /// What this key may sign for the server that says this Hello.
+    ///
+    /// # Errors
+    /// It is not the server that is wanted, or not of a version that is spoken, or the key was rotated for another.
+    pub(crate) fn claims_for(
+        &self,
+        key: &SecretKey,
+        hello: &Hello,
+    ) -> Result<Claims, RegisterError> {
+        self.check(hello)?;
+        check_chain(key, hello)?;
+        Ok(self.claims(key, hello))
+    }
+
     /// Dated by the server's clock, so that a device without one can register.
     pub(super) fn claims(&self, key: &SecretKey, hello: &Hello) -> Claims {
         let prove =

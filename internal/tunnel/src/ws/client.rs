@@ -13,8 +13,8 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::header::{LOCATION, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::header::{SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
+use http::{HeaderValue, Request};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion};
 use tokio::io::BufReader;
@@ -88,18 +88,10 @@ pub async fn connect(
         endpoint,
         limit: options.timeout,
     };
-    let addresses = within
-        .time("looking up its name", look_up(endpoint))
-        .await?;
-    let (tcp, peer) = within.time("connecting", dial(endpoint, addresses)).await?;
-    let (socket, channel) = if endpoint.is_tls() {
-        let tls = within
-            .time("agreeing on TLS", secure(endpoint, options, tcp))
-            .await?;
-        let channel = exported(&tls);
-        (Either::Right(tls), channel)
-    } else {
-        (Either::Left(tcp), None)
+    let (socket, peer) = open(endpoint, options).await?;
+    let channel = match &socket {
+        Either::Left(_) => None,
+        Either::Right(tls) => exported(tls),
     };
     let transport = within
         .time("opening the WebSocket", upgrade(endpoint, options, socket))
@@ -109,6 +101,37 @@ pub async fn connect(
         peer,
         channel,
     })
+}
+
+/// Opens TCP to the server, and TLS where it is to be had: ready for HTTP.
+pub(crate) async fn open(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+) -> Result<(Socket, SocketAddr), ConnectError> {
+    let (tcp, peer) = open_tcp(endpoint, options.timeout).await?;
+    if !endpoint.is_tls() {
+        return Ok((Either::Left(tcp), peer));
+    }
+    let within = Hops {
+        endpoint,
+        limit: options.timeout,
+    };
+    let tls = within
+        .time("agreeing on TLS", secure(endpoint, options, tcp))
+        .await?;
+    Ok((Either::Right(tls), peer))
+}
+
+/// Opens TCP to host and port of an endpoint, and nothing on it. `limit` is for each of its two hops.
+pub(crate) async fn open_tcp(
+    endpoint: &Endpoint,
+    limit: Duration,
+) -> Result<(TcpStream, SocketAddr), ConnectError> {
+    let within = Hops { endpoint, limit };
+    let addresses = within
+        .time("looking up its name", look_up(endpoint))
+        .await?;
+    within.time("connecting", dial(endpoint, addresses)).await
 }
 
 /// Holds each hop to the time it may take.
@@ -256,7 +279,7 @@ fn request(endpoint: &Endpoint) -> Result<Request<()>, WsError> {
 fn not_upgraded(endpoint: &Endpoint, error: WsError) -> ConnectError {
     let endpoint = endpoint.clone();
     match error {
-        WsError::Http(response) => refused(endpoint, &response),
+        WsError::Http(response) => ConnectError::refused(endpoint, &response),
         WsError::Io(source) => ConnectError::Upgrade {
             endpoint,
             reason: format!("the connection failed: {source}"),
@@ -265,23 +288,6 @@ fn not_upgraded(endpoint: &Endpoint, error: WsError) -> ConnectError {
             endpoint,
             reason: other.to_string(),
         },
-    }
-}
-
-fn refused<B>(endpoint: Endpoint, response: &Response<B>) -> ConnectError {
-    let text = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    ConnectError::Refused {
-        endpoint,
-        status: response.status(),
-        retry_after: text(RETRY_AFTER)
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
-        location: text(LOCATION).map(str::to_owned),
     }
 }
 

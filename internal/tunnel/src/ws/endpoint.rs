@@ -86,7 +86,7 @@ impl Endpoint {
     }
 
     /// What goes into the Host header (RFC 9110 section 7.2): the port only where it is not the scheme's own.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         if self.port == default_port(self.tls) {
             self.host.to_string()
         } else {

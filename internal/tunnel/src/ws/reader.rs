@@ -6,8 +6,6 @@
 //! whole yet gets its memory at once, and the rest of it is read right there. A link that waits holds at most the
 //! part of a message that has arrived.
 
-mod scratch;
-
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{io, mem};
@@ -20,7 +18,7 @@ use tokio_util::io::poll_read_buf;
 use super::framing::{Header, MAX_HEADER, Opcode, Violation};
 use super::mask::Key;
 use crate::TransportError;
-use scratch::{SCRATCH_LEN, Scratch};
+use crate::buffers::scratch::{SCRATCH_LEN, Scratch};
 
 /// Bytes read at once behind a large frame: enough for a head, and for the header of the next large frame, of which little
 /// is copied then.

@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::{LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::super::{Endpoint, SUBPROTOCOL, TlsError};
 
@@ -75,6 +76,22 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// What an answer says that is not the one that was wanted.
+    pub(crate) fn refused<B>(endpoint: Endpoint, response: &Response<B>) -> Self {
+        let text = |name| {
+            let value: Option<&HeaderValue> = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        Self::Refused {
+            endpoint,
+            status: response.status(),
+            retry_after: text(RETRY_AFTER)
+                .and_then(|seconds| seconds.parse().ok())
+                .map(Duration::from_secs),
+            location: text(LOCATION).map(str::to_owned),
+        }
+    }
+
     /// When the server wants to be asked again, if it said so (RFC 9110 section 10.2.3, in seconds).
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -2,10 +2,15 @@
 
 use std::future::poll_fn;
 
+use std::io::IoSlice;
+use std::pin::Pin;
+
+use bytes::Bytes;
 use messages::{MAX_BODY_FRAME, StreamId};
 
 use super::super::reader::{Event, Reader};
 use super::*;
+use crate::buffers::batch::APART_FROM;
 
 /// Takes a number of bytes at each call, and remembers how it was called.
 struct Wire {
@@ -130,10 +135,7 @@ async fn what_waits_leaves_in_one_write() {
         let sent = push_some(&mut writer, key);
         written(&mut writer, &mut wire).await.unwrap();
         assert_eq!(wire.plain + wire.vectored, 1, "{key:?}");
-        assert!(
-            writer.batch.is_none(),
-            "nothing waits, and no buffer is held"
-        );
+        assert!(!writer.0.is_held(), "nothing waits, and no buffer is held");
         assert_eq!(read(key.is_some(), &wire.taken).await, sent, "{key:?}");
     }
 }
@@ -211,8 +213,7 @@ async fn a_full_writer_has_one_write_for_many_large_frames() {
 
 /// Where the payload of the only frame lies that was set apart.
 fn apart(writer: &Writer) -> Option<*const u8> {
-    let (_, payload) = writer.batch.as_ref()?.apart.front()?;
-    Some(payload.as_ptr())
+    writer.0.first_apart().map(|payload| payload.as_ptr())
 }
 
 #[tokio::test]
