@@ -80,6 +80,15 @@ struct Flags {
     /// What joins the nodes of a fleet; memory is a fleet of one [default: memory]
     #[arg(long, value_name = "URL", global = true)]
     bus: Option<String>,
+    /// Address and port where agents may come over encrypted TCP too (docs/channel.md) [default: none]
+    #[arg(long, value_name = "ADDR", global = true)]
+    channel_listen: Option<String>,
+    /// Host and port where agents find that [default: the domain, or the address of --channel-listen, and its port]
+    #[arg(long, value_name = "HOST:PORT", global = true)]
+    channel_advertise: Option<String>,
+    /// The key that agents pin there (PEM), made when it is missing; the same on all nodes of a fleet [default: a new one]
+    #[arg(long, value_name = "FILE", global = true)]
+    channel_key_file: Option<String>,
     /// File of keys that are admitted, denied, and granted names (docs/admission.md)
     #[arg(long, value_name = "FILE", global = true)]
     keys_file: Option<String>,
@@ -107,7 +116,7 @@ struct Flags {
 }
 
 /// Variables that begin like ours and are not settings of the server: its own `--config`, and the agent's.
-const NOT_SETTINGS: [&str; 22] = [
+const NOT_SETTINGS: [&str; 23] = [
     "ADIT_CONFIG",
     "ADIT_SERVER",
     "ADIT_KEY",
@@ -129,6 +138,7 @@ const NOT_SETTINGS: [&str; 22] = [
     "ADIT_EXPECT_DOMAIN",
     "ADIT_CA_FILE",
     "ADIT_TARGET_PROTOCOL",
+    "ADIT_TRANSPORT",
     "ADIT_LOG_FORMAT",
 ];
 
@@ -154,6 +164,17 @@ impl Cli {
             .flag("domain", "--domain", flags.domain)
             .flag("public_url", "--public-url", flags.public_url)
             .flag("bus", "--bus", flags.bus)
+            .flag("channel_listen", "--channel-listen", flags.channel_listen)
+            .flag(
+                "channel_advertise",
+                "--channel-advertise",
+                flags.channel_advertise,
+            )
+            .flag(
+                "channel_key_file",
+                "--channel-key-file",
+                flags.channel_key_file,
+            )
             .flag("admission.keys_file", "--keys-file", flags.keys_file)
             .flag("admission.token_file", "--token-file", flags.token_file)
             .flag("workers", "--workers", flags.workers)

@@ -17,14 +17,38 @@ pub(crate) struct Listeners {
     pub(crate) sockets: Vec<TcpListener>,
 }
 
-/// Listens on `address` once for each worker.
+/// A setting that says where to listen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) field: &'static str,
+    pub(crate) flag: &'static str,
+}
+
+/// For visitors, and agents that come by WebSocket.
+pub(crate) const LISTEN: Setting = Setting {
+    field: "listen",
+    flag: "--listen",
+};
+
+/// For agents that come over TCP.
+pub(crate) const CHANNEL_LISTEN: Setting = Setting {
+    field: "channel_listen",
+    flag: "--channel-listen",
+};
+
+/// Listens on `address`, which is that setting's, once for each worker.
 ///
 /// # Errors
 /// One line that names the field and the cure.
-pub(crate) fn bind(address: SocketAddr, workers: usize) -> anyhow::Result<Listeners> {
+pub(crate) fn bind(
+    setting: Setting,
+    address: SocketAddr,
+    workers: usize,
+) -> anyhow::Result<Listeners> {
     try_bind(address, workers).map_err(|error| {
         let cure = cure(&error);
-        anyhow!("listen: cannot bind {address}: {error}; {cure} (--listen)")
+        let Setting { field, flag } = setting;
+        anyhow!("{field}: cannot bind {address}: {error}; {cure} ({flag})")
     })
 }
 
@@ -88,7 +112,7 @@ mod tests {
 
     #[test]
     fn all_workers_share_the_port_that_the_system_chose() {
-        let listeners = bind(ANY_PORT, 3).unwrap();
+        let listeners = bind(LISTEN, ANY_PORT, 3).unwrap();
         assert_ne!(listeners.address.port(), 0);
         assert_eq!(listeners.sockets.len(), 3);
         for socket in &listeners.sockets {
@@ -99,8 +123,8 @@ mod tests {
     #[test]
     fn a_port_in_use_is_noticed_even_when_its_holder_shares_it() {
         for (holders, newcomers) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
-            let held = bind(ANY_PORT, holders).unwrap();
-            let error = bind(held.address, newcomers).unwrap_err();
+            let held = bind(LISTEN, ANY_PORT, holders).unwrap();
+            let error = bind(LISTEN, held.address, newcomers).unwrap_err();
             let text = format!("{error:#}");
             assert!(text.starts_with("listen: cannot bind 127.0.0.1:"), "{text}");
             assert!(

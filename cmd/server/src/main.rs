@@ -1,6 +1,7 @@
 //! `adit-server`: arguments to configuration to `run`, and how that ended to an exit code.
 
 mod args;
+mod channel;
 mod dns;
 mod listeners;
 mod node;
@@ -78,6 +79,7 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
 /// Prints what is in force, when all of it can be used.
 fn check(loaded: &Loaded<Settings>) -> anyhow::Result<()> {
     rules::read(loaded)?;
+    channel::check(loaded)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(node::try_fleet(loaded))?;
     io::stdout().write_all(to_toml(&loaded.settings)?.as_bytes())?;

@@ -37,6 +37,7 @@ impl Node {
         loaded: &Loaded<Settings>,
         rules: Rules,
         public: &PublicUrl,
+        channel: Option<uplink::Channel>,
     ) -> anyhow::Result<Self> {
         let settings = &loaded.settings;
         let inbox = Arc::new(NodeInbox::default());
@@ -52,6 +53,7 @@ impl Node {
         let dns = Dns::of(name_servers.map(|server| server.0).collect());
         let config = uplink::Config {
             rules,
+            channel,
             txt_resolver: Some(Arc::new(dns)),
             ..settings.uplink(public)
         };

@@ -10,6 +10,7 @@ use http::header::{
 };
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use messages::TICKETS_PATH;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uplink::Uplink;
@@ -46,6 +47,10 @@ impl Reserved for Pages {
         if request.uri().path() == CONNECT {
             let answer = self.uplink.upgrade(request, peer).map(Body::boxed);
             return Box::pin(std::future::ready(answer));
+        }
+        if request.uri().path() == TICKETS_PATH {
+            let answer = self.uplink.clone().ticket(request, peer);
+            return Box::pin(async move { answer.await.map(Body::boxed) });
         }
         let answer = warp::service(self.routes.clone()).oneshot(request);
         Box::pin(async move {
@@ -274,7 +279,7 @@ mod tests {
     async fn what_is_not_here_is_404_and_what_can_only_be_read_is_405() {
         let here = CancellationToken::new();
         assert_eq!(ask("GET", "/index.php", None, &here).await.0, 404);
-        assert_eq!(ask("POST", "/_adit/tickets", None, &here).await.0, 404);
+        assert_eq!(ask("POST", "/_adit/ticket", None, &here).await.0, 404);
         assert_eq!(ask("POST", "/", None, &here).await.0, 405);
         assert_eq!(
             ask("DELETE", "/_adit/health/live", None, &here).await.0,

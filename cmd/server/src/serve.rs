@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use edge::Edge;
+use futures_util::future::OptionFuture;
 use runtime::config::Loaded;
 use runtime::{Signals, WorkerEnd, Workers, logging, resources};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
-use uplink::Rules;
+use uplink::{Rules, Uplink};
 
-use crate::listeners::{self, Listeners};
+use crate::channel::{self, Bound};
+use crate::listeners::{self, LISTEN, Listeners};
 use crate::node::Node;
 use crate::reload::{Reload, Source};
 use crate::rules;
@@ -40,7 +42,9 @@ pub(crate) fn run(
         tracing::warn!(%error, "cannot raise the limit of open files: there may be room for fewer connections");
     }
     warn_of_an_agents_token(&rules);
-    let listeners = listeners::bind(settings.listen.0, worker_count(settings))?;
+    let workers = worker_count(settings);
+    let listeners = listeners::bind(LISTEN, settings.listen.0, workers)?;
+    let channel = channel::bind(loaded, workers)?;
     let main = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,7 +55,7 @@ pub(crate) fn run(
         let reload = Reload::listen(source, config, settings).context("cannot handle signals")?;
         let shutdown = CancellationToken::new();
         tokio::select! {
-            end = serve(loaded, rules, reload, listeners, &shutdown) => end,
+            end = serve(loaded, rules, reload, (listeners, channel), &shutdown) => end,
             second = signals.until_forced(shutdown.clone()) => bail!("ended at once by a second signal ({second})"),
         }
     })
@@ -89,21 +93,29 @@ async fn serve(
     loaded: &Loaded<Settings>,
     rules: Rules,
     reload: Reload,
-    listeners: Listeners,
+    (listeners, channel): (Listeners, Option<Bound>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let settings = &loaded.settings;
     let Listeners { address, sockets } = listeners;
     let derived = || PublicUrl::plain(&settings.domain, address.port());
     let public = settings.public_url.clone().unwrap_or_else(derived);
-    let node = Node::join(loaded, rules, &public).await?;
+    let (channel, channel_sockets) = match channel {
+        Some(Bound { channel, sockets }) => (Some(channel), sockets),
+        None => (None, Vec::new()),
+    };
+    let node = Node::join(loaded, rules, &public, channel).await?;
 
     let stop_accepting = CancellationToken::new();
     let finished = CancellationToken::new();
-    let seed = (node.edge.clone(), stop_accepting.clone(), finished.clone());
-    let mut workers = Workers::start(sockets, move |socket| {
-        let (edge, stop_accepting, finished) = seed.clone();
-        work(edge, socket, stop_accepting, finished)
+    let halves = (node.edge.clone(), node.uplink.clone());
+    let ends = (stop_accepting.clone(), finished.clone());
+    let mut channel_sockets = channel_sockets.into_iter();
+    let seeds = sockets
+        .into_iter()
+        .map(|socket| (socket, channel_sockets.next()));
+    let mut workers = Workers::start(seeds.collect(), move |sockets| {
+        work(halves.clone(), sockets, ends.clone())
     })
     .context("cannot start a worker")?;
     tracing::info!(public = %public, workers = settings.workers.get(), "listening on http://{address}");
@@ -136,13 +148,19 @@ async fn serve(
 
 /// One worker: accepts until told to stop, and keeps its runtime up until what it accepted has ended.
 async fn work(
-    edge: Arc<Edge>,
-    socket: TcpListener,
-    stop_accepting: CancellationToken,
-    finished: CancellationToken,
+    (edge, uplink): (Arc<Edge>, Arc<Uplink>),
+    (socket, channel): (TcpListener, Option<TcpListener>),
+    (stop_accepting, finished): (CancellationToken, CancellationToken),
 ) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(socket)?;
-    edge.serve(listener, stop_accepting).await;
+    let channel = channel
+        .map(tokio::net::TcpListener::from_std)
+        .transpose()?
+        .map(|listener| uplink.serve_channel(listener, stop_accepting.clone()));
+    tokio::join!(
+        edge.serve(listener, stop_accepting),
+        OptionFuture::from(channel)
+    );
     finished.cancelled().await;
     Ok(())
 }

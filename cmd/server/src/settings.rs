@@ -15,10 +15,10 @@ use runtime::config::{Count, CountLimit, List, Period, PeriodLimit, Size, SizeLi
 use runtime::logging::{LogFilter, LogFormat};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use admission::{Admission, FilePath, PolicyCeiling};
+pub(crate) use admission::{Admission, FilePath, PolicyCeiling, Switch};
 pub(crate) use check::checked;
 pub(crate) use limits::{Limits, ProxyProtocol};
-pub(crate) use names::{BusUrl, Domain, Listen, Proxy, PublicUrl};
+pub(crate) use names::{Advertise, BusUrl, Domain, Listen, Proxy, PublicUrl};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +37,17 @@ pub(crate) struct Settings {
     /// Where a fleet of one keeps which keys were rotated away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pins_file: Option<FilePath>,
+    /// Where agents may come over TCP; nowhere when it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel_listen: Option<Listen>,
+    /// Where they are told that it is; derived when it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel_advertise: Option<Advertise>,
+    /// The key that they pin; of this process alone when it is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) channel_key_file: Option<FilePath>,
+    /// A ticket is good only from the address that asked for it.
+    pub(crate) channel_bind_address: Switch,
     pub(crate) workers: Count,
     /// What is in flight when a drain begins may take this long.
     pub(crate) grace: Period,
@@ -108,6 +119,10 @@ impl Default for Settings {
             trusted_proxies: List::default(),
             bus: BusUrl::memory(),
             pins_file: None,
+            channel_listen: None,
+            channel_advertise: None,
+            channel_key_file: None,
+            channel_bind_address: Switch(false),
             workers: Count::of(1),
             grace: Period::secs(30),
             drain_delay: Period::secs(0),

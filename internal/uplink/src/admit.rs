@@ -13,7 +13,7 @@ use std::{
 };
 
 use bus::LinkId;
-use identity::{VerifiedRegistration, random_bytes};
+use identity::{PublicKey, VerifiedRegistration, random_bytes};
 use messages::{Granted, LinkLimits, NodeId, Refused};
 use tokio::time::{Instant, timeout, timeout_at};
 use tunnel::{
@@ -25,6 +25,7 @@ use crate::{
     admission::{caps::PendingPermit, key_links::KeyPlace},
     claim::{self, Claimed, WITHDRAW},
     link::{self, Bounds, Link},
+    refusal,
     traffic::Traffic,
     uplink::Uplink,
 };
@@ -40,6 +41,23 @@ pub(crate) struct Arrival {
     /// When it must hold a registration, or go.
     pub(crate) deadline: Instant,
     pub(crate) permit: PendingPermit,
+    /// What the transport itself has shown of the agent.
+    pub(crate) shown: Option<Shown>,
+}
+
+/// What an agent has proved before its handshake: the channel asks for it.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The key that must sign the registration.
+    pub(crate) key: PublicKey,
+    /// The TLS exporter value that it must carry.
+    pub(crate) channel: String,
+}
+
+/// The clock that signatures are dated by.
+pub(crate) fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }
 
 /// Why an agent holds no link. It has been told what it could be told.
@@ -64,9 +82,17 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
         peer,
         deadline,
         permit,
+        shown,
     } = arrival;
+    let name = if shown.is_some() { "tcp" } else { "ws" };
     // Boxed, both halves of the handshake: what they need would be held for as long as the link lives.
-    let welcomed = Box::pin(welcome(uplink, &mut transport, peer, deadline)).await;
+    let welcomed = Box::pin(welcome(
+        uplink,
+        &mut transport,
+        (peer, deadline),
+        shown.as_ref(),
+    ))
+    .await;
     let claimant = match welcomed {
         Ok(claimant) => claimant,
         Err(rejected) => return turn_away(uplink, peer, &rejected),
@@ -78,6 +104,15 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
         Ok((_place_of_key, links)) => {
             let _place = permit.into_link();
             uplink.asked_for(link.id, links);
+            if shown.is_some() {
+                uplink.counters.granted_over_tcp.count();
+            }
+            tracing::info!(
+                %peer, tunnel = %link.tunnel, generation = link.generation.get(), transport = name,
+                "an agent registered"
+            );
+            // Not needed any more, and a link may live for weeks.
+            drop(shown);
             // Beside it: a directory that is slow to forget keeps nobody waiting here.
             let retiring = Box::pin(retire_former_rules(uplink, &link));
             tokio::join!(retiring, serve(uplink, &link, transport, peer));
@@ -98,25 +133,32 @@ pub(crate) async fn run<T: Transport>(uplink: &Arc<Uplink>, mut transport: T, ar
 async fn welcome<'t, T: Transport>(
     uplink: &Uplink,
     transport: &'t mut T,
-    peer: SocketAddr,
-    deadline: Instant,
+    (peer, deadline): (SocketAddr, Instant),
+    shown: Option<&Shown>,
 ) -> Result<Claimant<'t, T>, Rejected> {
     let config = &uplink.config;
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let accepts = |audience: &str| config.accepts_audience(audience, peer.ip());
     let terms = ServerTerms {
         node: uplink.bus.node(),
         domain: &config.domain,
-        time: since_1970.unwrap_or_default().as_secs(),
+        time: seconds_since_1970(),
         limits: &config.limits,
         accepts_audience: &accepts,
-        channel: None,
+        channel: shown.map(|shown| &*shown.channel),
         timeout: deadline.saturating_duration_since(Instant::now()),
     };
-    tokio::select! {
-        greeted = greet(transport, &terms) => Ok(greeted?),
-        () = uplink.stopping.cancelled() => Err(Rejected::Stopping),
+    let claimant = tokio::select! {
+        greeted = greet(transport, &terms) => greeted?,
+        () = uplink.stopping.cancelled() => return Err(Rejected::Stopping),
+    };
+    let key = claimant.registration().key();
+    if shown.is_some_and(|shown| shown.key != key) {
+        let refused = refusal::of_other_key();
+        // Best effort: the reason stays the refusal.
+        drop(claimant.refuse(refused.clone()).await);
+        return Err(Rejected::Refused(refused));
     }
+    Ok(claimant)
 }
 
 /// Claims the tunnel, and answers the agent. Gives also how many links it was
@@ -203,7 +245,6 @@ fn granted(
 async fn serve<T: Transport>(uplink: &Uplink, link: &Arc<Link>, transport: T, peer: SocketAddr) {
     let config = &uplink.config;
     uplink.counters.granted.count();
-    tracing::info!(%peer, tunnel = %link.tunnel, generation = link.generation.get(), "an agent registered");
     let traffic = Traffic::new(link.clone());
     let keepalive = Keepalive {
         ping_after: config.ping_after,

@@ -85,7 +85,7 @@ pub(crate) async fn claim(
 }
 
 /// Asks the rules in force, and the DNS where they leave it to that.
-async fn judge(uplink: &Uplink, standing: &mut Standing) -> Result<Arc<Rules>, Denial> {
+pub(crate) async fn judge(uplink: &Uplink, standing: &mut Standing) -> Result<Arc<Rules>, Denial> {
     let rules = uplink.rules.load_full();
     let own = uplink.config.own_names();
     if rules.judge(standing, own)? == Verdict::Holds {

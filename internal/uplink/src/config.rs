@@ -5,7 +5,10 @@ use std::{fmt, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use messages::LinkLimits;
 
-use crate::admission::{Rules, TxtResolver, rules::OwnNames};
+use crate::{
+    admission::{Rules, TxtResolver, rules::OwnNames},
+    channel::Channel,
+};
 
 /// Settings of an [`Uplink`](crate::Uplink). Fixed for its life, but for the rules.
 #[derive(Debug, Clone)]
@@ -57,6 +60,8 @@ pub struct Config {
     /// Who looks up the records that prove custom domains. `None`: nobody, so none
     /// is proved.
     pub txt_resolver: Option<Arc<dyn TxtResolver>>,
+    /// The channel over TCP. `None`: agents come by WebSocket alone.
+    pub channel: Option<Channel>,
 }
 
 impl Config {
@@ -89,6 +94,7 @@ impl Config {
             limits: LinkLimits::default(),
             rules: Rules::default(),
             txt_resolver: None,
+            channel: None,
         }
     }
 

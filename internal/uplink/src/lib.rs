@@ -1,7 +1,8 @@
 //! Admits agents, keeps their links, and bridges link and bus.
 //!
-//! The agent-facing half of a node. An agent comes in by [`Uplink::upgrade`] (or
-//! [`Uplink::accept`]), past caps that are asked before any signature is verified
+//! The agent-facing half of a node. An agent comes in by [`Uplink::upgrade`], or
+//! over TCP by [`Uplink::serve_channel`] with a ticket from [`Uplink::ticket`] (or
+//! by [`Uplink::accept`]), past caps that are asked before any signature is verified
 //! and the operator's rules (`admission`), through the handshake into the
 //! directory (`admit`, `claim`); from then
 //! on one task owns its link, and exchanges run over it as streams (`link`,
@@ -14,6 +15,7 @@
 mod address;
 mod admission;
 mod admit;
+mod channel;
 mod claim;
 mod clock;
 mod config;
@@ -25,6 +27,7 @@ mod spread;
 mod stats;
 mod streams;
 mod throttle;
+mod tickets;
 mod traffic;
 mod uplink;
 
@@ -32,6 +35,7 @@ pub use admission::{
     AdmissionMode, BadLines, Ceiling, Keys, MAX_KEYS_FILE, MAX_TOKENS, MAX_TOKENS_FILE, NotAToken,
     Rules, Token, TxtError, TxtResolver,
 };
+pub use channel::Channel;
 pub use config::{Config, PublicUrl, Rate, UrlScheme};
 pub use stats::Stats;
 pub use uplink::Uplink;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bus::{AnnounceError, PinError};
+use bus::{AnnounceError, PinError, PutError};
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
@@ -80,6 +80,26 @@ pub(crate) fn of_directory(error: AnnounceError, hostname: &str) -> Refused {
     refused(code, sentence, after)
 }
 
+/// What is wrong with a request for a ticket itself.
+pub(crate) fn of_request(code: RefusalCode, sentence: &str) -> Refused {
+    refused(code, sentence.to_owned(), None)
+}
+
+/// The directory's no to a ticket, in the words of the protocol.
+pub(crate) fn of_ticket(error: PutError) -> Refused {
+    refused(RefusalCode::Unavailable, error.to_string(), Some(SOON))
+}
+
+/// A registration that another key has signed than the one that the channel was
+/// opened with.
+pub(crate) fn of_other_key() -> Refused {
+    refused(
+        RefusalCode::WrongAudience,
+        "the registration was signed by another key than the channel was opened with".to_owned(),
+        None,
+    )
+}
+
 /// The node is leaving.
 pub(crate) fn draining() -> Refused {
     refused(
@@ -89,12 +109,17 @@ pub(crate) fn draining() -> Refused {
     )
 }
 
-/// A refusal before the upgrade: the answer is HTTP, its body what a refused
+/// A refusal before there is a link: the answer is HTTP, its body what a refused
 /// registration carries.
 pub(crate) fn over_http(refused: Refused) -> Response<Full<Bytes>> {
     let status = match refused.code {
         RefusalCode::Unavailable | RefusalCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::TOO_MANY_REQUESTS,
+        RefusalCode::TooManyLinks | RefusalCode::TooManyRegistrations => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+        RefusalCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalCode::BadRequest => StatusCode::BAD_REQUEST,
+        _ => StatusCode::FORBIDDEN,
     };
     let retry_after = refused.retry_after_ms.map(|ms| ms.div_ceil(1_000));
     let json = RegistrationResponse::Refused(refused).encode().payload;

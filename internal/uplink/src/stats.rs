@@ -20,6 +20,12 @@ pub struct Stats {
     pub refused: u64,
     /// Links ended because the agent broke a rule of the link.
     pub faults: u64,
+    /// Links of those granted that came over the channel.
+    pub granted_over_tcp: u64,
+    /// Tickets for the channel that were given.
+    pub tickets: u64,
+    /// Requests for a ticket, and tickets, that were refused.
+    pub tickets_refused: u64,
     /// Frames, from either side, for streams that were over.
     pub stray_frames: u64,
     /// Times credit was withheld from a link over its rate.
@@ -35,6 +41,9 @@ pub(crate) struct Counters {
     pub(crate) capped: Counter,
     pub(crate) refused: Counter,
     pub(crate) faults: Counter,
+    pub(crate) granted_over_tcp: Counter,
+    pub(crate) tickets: Counter,
+    pub(crate) tickets_refused: Counter,
     pub(crate) stray_frames: Counter,
     pub(crate) throttled: Counter,
     pub(crate) overflows: Counter,
@@ -50,6 +59,9 @@ impl Counters {
             capped: self.capped.read(),
             refused: self.refused.read(),
             faults: self.faults.read(),
+            granted_over_tcp: self.granted_over_tcp.read(),
+            tickets: self.tickets.read(),
+            tickets_refused: self.tickets_refused.read(),
             stray_frames: self.stray_frames.read(),
             throttled: self.throttled.read(),
             overflows: self.overflows.read(),

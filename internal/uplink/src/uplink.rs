@@ -56,7 +56,9 @@ pub struct Uplink {
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) key_links: Arc<KeyLinks>,
     pub(crate) prover: Prover,
-    counts: Arc<Counts>,
+    pub(crate) counts: Arc<Counts>,
+    /// Who asks for tickets. Apart, because whoever uses one asks for a link too.
+    pub(crate) tickets: Arc<Counts>,
     pub(crate) spread: Spread,
     /// Every connection, from the upgrade to the last word.
     pub(crate) tasks: TaskTracker,
@@ -98,6 +100,11 @@ impl Uplink {
             registry: Arc::default(),
             counters: Arc::default(),
             counts: Counts::new(caps),
+            tickets: Counts::new(Caps {
+                links: None,
+                links_per_address: u32::MAX,
+                ..caps
+            }),
             spread: Spread::default(),
             tasks: TaskTracker::new(),
             draining: AtomicBool::new(false),
@@ -157,17 +164,18 @@ impl Uplink {
         Ok(())
     }
 
-    fn arrival(&self, peer: SocketAddr, permit: PendingPermit) -> Arrival {
+    pub(crate) fn arrival(&self, peer: SocketAddr, permit: PendingPermit) -> Arrival {
         let deadline = Instant::now() + self.config.handshake_timeout;
         Arrival {
             peer,
             deadline,
             permit,
+            shown: None,
         }
     }
 
     /// The caps, before anything is verified.
-    fn enter(&self, peer: SocketAddr) -> Result<PendingPermit, Refused> {
+    pub(crate) fn enter(&self, peer: SocketAddr) -> Result<PendingPermit, Refused> {
         if self.is_draining() {
             return Err(refusal::draining());
         }

@@ -36,6 +36,9 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
         admission,
         pins_file,
         bus,
+        channel_listen,
+        channel_advertise,
+        channel_key_file,
         ..
     } = settings;
     let timers = [
@@ -114,6 +117,25 @@ fn first_fault(settings: &Settings) -> Option<(&'static str, String)> {
             pins_file.is_some() && !bus.is_memory(),
             "pins_file",
             "the bus keeps the pins of a fleet; leave it out, or write bus = \"memory\"".to_owned(),
+        ),
+        (
+            channel_listen.is_none() && channel_advertise.is_some(),
+            "channel_advertise",
+            "there is no channel to advertise; write channel_listen too".to_owned(),
+        ),
+        (
+            channel_listen.is_none() && channel_key_file.is_some(),
+            "channel_key_file",
+            "there is no channel to have a key; write channel_listen too".to_owned(),
+        ),
+        (
+            channel_listen.is_some_and(|listen| listen.0.ip().is_unspecified())
+                && !bus.is_memory()
+                && channel_advertise.is_none()
+                && channel_key_file.is_none(),
+            "channel_listen",
+            "each node would show a key of its own behind one name; write the same channel_key_file for all of them, or a channel_advertise for each"
+                .to_owned(),
         ),
         (
             admission.mode.0 == AdmissionMode::Listed && admission.keys_file.is_none(),

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 use ipnet::IpNet;
 use runtime::config::Scalar;
 use runtime::serde_as_a_word;
 
-serde_as_a_word!(Listen, Domain, PublicUrl, Proxy, BusUrl);
+serde_as_a_word!(Listen, Advertise, Domain, PublicUrl, Proxy, BusUrl);
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,59 @@ impl fmt::Display for Listen {
 
 impl Scalar for Listen {
     const WANTED: &'static str = SocketAddr::WANTED;
+}
+
+/// Where something is to be found: host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Advertise(String);
+
+impl Advertise {
+    /// That host, at that port.
+    pub(crate) fn of(host: &Domain, port: u16) -> Self {
+        Self(format!("{}:{port}", host.0))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<SocketAddr> for Advertise {
+    fn from(address: SocketAddr) -> Self {
+        Self(address.to_string())
+    }
+}
+
+impl FromStr for Advertise {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not such a place");
+        let authority: Authority = text.parse().map_err(|_| wrong())?;
+        let host = authority.host();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        let is_address = address
+            .parse()
+            .is_ok_and(|address: IpAddr| !address.is_unspecified());
+        if !is_address {
+            host.parse::<Domain>().map_err(|_| wrong())?;
+        }
+        let port = authority.port_u16().filter(|port| *port != 0);
+        if port.is_none() || text.contains('@') {
+            return Err(wrong());
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Advertise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Scalar for Advertise {
+    const WANTED: &'static str = "host and port as agents reach them, such as tunnels.example:8443";
 }
 
 /// A DNS name: lower case, without a port or the root's dot.

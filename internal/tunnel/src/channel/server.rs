@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::keys::{server_config, shown};
 use super::socket::Lent;
 use super::{PREFIX, Records, TICKET};
-use crate::ws::CHANNEL_LABEL;
+use crate::ws::{CHANNEL_LABEL, TlsError};
 
 /// Lets connections in that show a key and a ticket. Whether the ticket is one, and the key's, is for its caller to say.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Door {
     ///
     /// # Errors
     /// The library refuses the key or its own defaults.
-    pub fn new(key: &SecretKey) -> Result<Self, rustls::Error> {
+    pub fn new(key: &SecretKey) -> Result<Self, TlsError> {
         let config = server_config(key)?;
         Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),

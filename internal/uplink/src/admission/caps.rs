@@ -95,6 +95,25 @@ impl Counts {
     pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<PendingPermit, Cap> {
         let key = AddressKey::of(peer);
         let mut state = self.lock();
+        self.room(&state, key)?;
+        // Last, so that only what is let in uses up the rate.
+        state.charge(key, self.caps.registrations_per_minute)?;
+        state.pending += 1;
+        state.held.entry(key).or_default().pending += 1;
+        Ok(PendingPermit(Place {
+            counts: self.clone(),
+            key,
+            kind: Kind::Pending,
+        }))
+    }
+
+    /// Whether there is room for a handshake, whatever the rate says. Nothing is
+    /// held by asking.
+    pub(crate) fn check(&self, peer: IpAddr) -> Result<(), Cap> {
+        self.room(&self.lock(), AddressKey::of(peer))
+    }
+
+    fn room(&self, state: &State, key: AddressKey) -> Result<(), Cap> {
         let held = state.held.get(&key).copied().unwrap_or_default();
         if state.pending >= self.caps.pending {
             return Err(Cap::Handshakes);
@@ -109,15 +128,7 @@ impl Counts {
         if held.links.saturating_add(held.pending) >= self.caps.links_per_address {
             return Err(Cap::LinksHere);
         }
-        // Last, so that only what is let in uses up the rate.
-        state.charge(key, self.caps.registrations_per_minute)?;
-        state.pending += 1;
-        state.held.entry(key).or_default().pending += 1;
-        Ok(PendingPermit(Place {
-            counts: self.clone(),
-            key,
-            kind: Kind::Pending,
-        }))
+        Ok(())
     }
 
     /// Handshakes in progress.
