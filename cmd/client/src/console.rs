@@ -11,7 +11,7 @@ use std::io::{self, Write as _};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use agent::{Event, Outcome, PoolChange, PoolSize, Report, SelfCheck};
+use agent::{Event, Outcome, PoolChange, PoolSize, Report, SelfCheck, Via};
 use messages::{Granted, Notice};
 use runtime::logging::{Lines, LogFormat};
 use tokio::time::Instant;
@@ -35,6 +35,8 @@ pub(crate) struct Console {
     target: Mutex<String>,
     /// The URL that is on stdout, once there is one.
     url: Mutex<Option<String>>,
+    /// What links are made over, once there is one.
+    via: Mutex<Option<Via>>,
     notices: Mutex<Notices>,
     /// What paths must not show.
     hidden: OnceLock<String>,
@@ -57,6 +59,7 @@ impl Console {
             server: settings.server.to_string(),
             target: Mutex::new(target),
             url: Mutex::new(None),
+            via: Mutex::new(None),
             notices: Mutex::default(),
             hidden: OnceLock::new(),
             lines,
@@ -128,6 +131,7 @@ impl Console {
     /// Shows one event.
     pub(crate) fn tell(&self, event: Event) {
         match event {
+            Event::Via(via) => self.carried(via),
             Event::Registered(granted) => self.registered(&granted),
             Event::Lost { why } => self.note(&format!("connection lost: {why}")),
             Event::Retrying {
@@ -162,23 +166,36 @@ impl Console {
         }
     }
 
+    /// The first time it is said with the URL.
+    fn carried(&self, via: Via) {
+        let mut latest = self.via.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = latest.replace(via);
+        if self.json {
+            tracing::info!(transport = via.as_str(), "links are made {via}");
+        } else if before.is_some() {
+            self.status(&format!("links are made {via} now"));
+        }
+    }
+
     fn registered(&self, granted: &Granted) {
+        let via = *self.via.lock().unwrap_or_else(PoisonError::into_inner);
+        let via = via.map(|via| format!(" {via}")).unwrap_or_default();
         let mut shown = self.url.lock().unwrap_or_else(PoisonError::into_inner);
         let (server, target, url) = (&self.server, self.target(), &granted.url);
         match shown.as_deref() {
             None => {
                 self.print(url);
                 self.status(&format!(
-                    "connected to {server}; visitors of {url} now reach {target}"
+                    "connected to {server}{via}; visitors of {url} now reach {target}"
                 ));
             }
             Some(same) if same == url => {
                 self.note(&format!(
-                    "connected to {server} again; visitors of {url} reach {target}"
+                    "connected to {server} again{via}; visitors of {url} reach {target}"
                 ));
             }
             Some(_) => self.note(&format!(
-                "connected to {server} again, which publishes at {url} now"
+                "connected to {server} again{via}, which publishes at {url} now"
             )),
         }
         *shown = Some(url.clone());

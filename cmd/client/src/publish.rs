@@ -200,6 +200,7 @@ pub(crate) fn config(
     config.expect_domain.clone_from(&settings.expect_domain);
     config.mode = settings.mode;
     config.links = settings.links;
+    config.transports = settings.transports;
     config.no_retry = no_retry;
     config.agent = concat!("adit/", env!("CARGO_PKG_VERSION")).to_owned();
     // The public URL may have TLS where the way to the server has none.

@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use agent::{HostHeader, Hostname, Links, ProxyProtocol, TargetProtocol};
+use agent::{HostHeader, Hostname, Links, ProxyProtocol, TargetProtocol, Transports};
 use identity::{Mode, canonical_host};
 use messages::{Policy, Secret};
 use runtime::config::{ConfigError, Layers, Loaded};
@@ -30,10 +30,10 @@ use self::policy::WrittenPolicy;
 pub(crate) use self::secret::Secrets;
 use self::tunnels::Kind;
 pub(crate) use self::tunnels::{Service, Tunnel, refuse_variables};
-use self::words::{LinksWord, ModeWord, Switch};
+use self::words::{LinksWord, ModeWord, Switch, TransportWord};
 
 /// The variables that are settings here. Others that begin alike are the server's.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 17] = [
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_NAME",
@@ -44,6 +44,7 @@ const VARIABLES: [&str; 16] = [
     "ADIT_TOKEN_FILE",
     "ADIT_MODE",
     "ADIT_LINKS",
+    "ADIT_TRANSPORT",
     "ADIT_CA_FILE",
     "ADIT_SELF_CHECK",
     "ADIT_TARGET_PROTOCOL",
@@ -78,6 +79,7 @@ struct Written {
     token_file: Option<PathBuf>,
     mode: ModeWord,
     links: LinksWord,
+    transport: TransportWord,
     ca_file: Option<PathBuf>,
     self_check: Switch,
     target_protocol: Option<String>,
@@ -106,6 +108,7 @@ impl Default for Written {
             token_file: None,
             mode: ModeWord(Mode::default()),
             links: LinksWord(Links::default()),
+            transport: TransportWord(Transports::default()),
             ca_file: None,
             self_check: Switch::default(),
             target_protocol: None,
@@ -131,6 +134,7 @@ pub(crate) struct Settings {
     pub(crate) expect_domain: Option<String>,
     pub(crate) mode: Mode,
     pub(crate) links: Links,
+    pub(crate) transports: Transports,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) self_check: bool,
     pub(crate) target_protocol: TargetProtocol,
@@ -228,6 +232,7 @@ impl Settings {
             expect_domain,
             mode: written.mode.0,
             links: written.links.0,
+            transports: written.transport.0,
             ca_file: written.ca_file.clone(),
             self_check: written.self_check.0,
             target_protocol: word(&loaded, "target_protocol", written.target_protocol.as_ref())?

@@ -3,8 +3,10 @@
 mod dial;
 mod opening;
 mod pool;
+mod reach;
 mod slot;
 mod terms;
+mod wish;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,20 +17,22 @@ use identity::{Mode, SecretKey};
 use messages::{Policy, Secret};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tunnel::ws::{self, ConnectOptions, Endpoint};
+use tunnel::ws::{ConnectOptions, Endpoint};
 use tunnel::{Keepalive, Transport};
 
+use self::dial::Dialler;
 pub use self::dial::Dials;
-use self::dial::{Connect, Dialler};
 use self::pool::Pool;
+use self::reach::{Connect, Reacher};
 use self::slot::Slot;
 use self::terms::Terms;
+use self::wish::Wishes;
 use crate::backoff::Backoff;
 use crate::error::AgentError;
 use crate::event::{Event, Events};
 use crate::link::Service;
 use crate::self_check::{Answering, Ask, Watch, asking};
-use crate::{Hostname, Links, Target};
+use crate::{Hostname, Links, Target, Transports};
 
 /// What an agent is.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub struct Config {
     pub server: Endpoint,
     /// How to connect to it.
     pub connect: ConnectOptions,
+    /// What links are to run over. Default WebSockets.
+    pub transports: Transports,
     /// Who the agent is, and so what its hostname is.
     pub key: Arc<SecretKey>,
     /// Which hostname to ask for.
@@ -75,6 +81,7 @@ impl Config {
         Self {
             server,
             connect: ConnectOptions::default(),
+            transports: Transports::default(),
             key,
             hostname: Hostname::default(),
             expect_domain: None,
@@ -144,17 +151,21 @@ impl Agent {
         shutdown: CancellationToken,
         events: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<(), AgentError> {
-        let config = self.config.clone();
+        let reacher = Arc::new(Reacher::new(self.wishes()));
         let connect = move || {
-            let config = config.clone();
-            async move {
-                let connected = ws::connect(&config.server, &config.connect).await?;
-                Ok((connected.transport, connected.channel))
-            }
-            .boxed()
+            let reacher = reacher.clone();
+            async move { reacher.reach().await }.boxed()
         };
         self.run_over(Box::new(connect), &shutdown, Events::new(events))
             .await
+    }
+
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            config: self.config.clone(),
+            session: self.session,
+            terms: self.terms.clone(),
+        }
     }
 
     /// [`Agent::run`] over any way to get a transport.
@@ -176,8 +187,7 @@ impl Agent {
         });
         let pool = Pool::new(self.config.links, events);
         let dialler = Arc::new(Dialler {
-            config: self.config.clone(),
-            session: self.session,
+            wishes: self.wishes(),
             terms: self.terms.clone(),
             connect,
             pool: pool.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use identity::HostError;
 use messages::{Disconnect, DisconnectCode, RefusalCode, Refused};
+use tunnel::channel::ChannelError;
 use tunnel::handshake::{HandshakeError, RegisterError};
 use tunnel::ws::ConnectError;
 
@@ -34,6 +35,9 @@ pub enum LinkError {
     /// There is no connection to the server.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// There is no channel over TCP to it.
+    #[error(transparent)]
+    Channel(ChannelError),
     /// There is one, but the server gave no tunnel on it.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -48,6 +52,17 @@ pub enum LinkError {
     /// Whoever answered is going down. Nothing was signed for it.
     #[error("the server is going down, and no other node of it answered")]
     NoPlace,
+}
+
+impl From<ChannelError> for LinkError {
+    /// What goes wrong on both ways is the same on both.
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Asking(error) => Self::Connect(error),
+            ChannelError::Register(error) => Self::Register(error),
+            other => Self::Channel(other),
+        }
+    }
 }
 
 impl LinkError {
@@ -72,6 +87,21 @@ impl LinkError {
         }
     }
 
+    /// Whether no other attempt would mend it, over whichever transport.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Register(error) => match error {
+                RegisterError::Refused(refused) => refused.code.is_final(),
+                RegisterError::WrongDomain { .. } | RegisterError::ForeignGrant { .. } => true,
+                RegisterError::Handshake(HandshakeError::Disconnected(told)) => {
+                    told.code.is_final()
+                }
+                RegisterError::Handshake(_) | RegisterError::Version(_) => false,
+            },
+            Self::Connect(_) | Self::Channel(_) | Self::Domain { .. } | Self::NoPlace => false,
+        }
+    }
+
     /// When the server wants to be asked again, if it said so.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -79,7 +109,7 @@ impl LinkError {
             Self::Register(RegisterError::Refused(refused)) => {
                 refused.retry_after_ms.map(Duration::from_millis)
             }
-            Self::Register(_) | Self::Domain { .. } | Self::NoPlace => None,
+            Self::Register(_) | Self::Channel(_) | Self::Domain { .. } | Self::NoPlace => None,
         }
     }
 
@@ -93,7 +123,7 @@ impl LinkError {
             Self::Register(RegisterError::Handshake(HandshakeError::Disconnected(told))) => {
                 told.code == DisconnectCode::Draining
             }
-            Self::Connect(_) | Self::Register(_) | Self::Domain { .. } => false,
+            Self::Connect(_) | Self::Register(_) | Self::Channel(_) | Self::Domain { .. } => false,
         }
     }
 }

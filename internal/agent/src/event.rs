@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use messages::{Granted, Notice, RequestId, Reset};
 
-use crate::SelfCheck;
+use crate::{SelfCheck, Via};
 
 /// Something that happened. Events come from the agent's own tasks, in order, and whoever takes them must be quick.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub enum Event {
         /// The server, as a URL.
         server: String,
     },
+    /// Links run over this from now on. It comes ahead of the first [`Event::Registered`], and again when it changes.
+    Via(Via),
     /// The tunnel is up: visitors of its URL reach the target from now on.
     Registered(Granted),
     /// No link is up any more. [`Event::Retrying`] or the agent's end follows.

@@ -23,6 +23,7 @@ mod streams;
 mod target;
 #[cfg(test)]
 mod testing;
+mod transport;
 mod ws;
 
 pub use agent::{Agent, Config, Dials};
@@ -38,3 +39,4 @@ pub use http_target::{
 pub use links::{Links, LinksError, MAX_LINKS};
 pub use self_check::SelfCheck;
 pub use target::{BoxError, Duplex, SocketAnswer, Target, TargetBody, TargetError};
+pub use transport::{Transports, TransportsError, Via};

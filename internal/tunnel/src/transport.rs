@@ -6,6 +6,7 @@
 use std::io;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use futures_util::{Sink, Stream};
 use messages::Frame;
 
@@ -20,6 +21,16 @@ pub trait Transport:
     ///
     /// Keepalive reads it after polling: a large message on a thin line proves life long before it is whole.
     fn bytes_heard(&self) -> u64;
+}
+
+/// One of two transports: for whoever learns only when it connects which it will be.
+impl<A: Transport, B: Transport> Transport for Either<A, B> {
+    fn bytes_heard(&self) -> u64 {
+        match self {
+            Self::Left(transport) => transport.bytes_heard(),
+            Self::Right(transport) => transport.bytes_heard(),
+        }
+    }
 }
 
 /// Why a transport can no longer carry frames.

@@ -37,6 +37,10 @@ pub(crate) struct ConnectionFlags {
     /// would like) [default: auto]
     #[arg(long, value_name = "NUMBER")]
     links: Option<String>,
+    /// What connections run over: ws (WebSocket), tcp (the server's encrypted channel, if it offers one), or auto (tcp where
+    /// it can be reached, else ws; within a second) [default: ws]
+    #[arg(long, value_name = "TRANSPORT")]
+    transport: Option<String>,
     /// Certificates (PEM) of an authority to believe beside those of this machine
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -60,6 +64,7 @@ impl ConnectionFlags {
             .flag("token_file", "--token-file", path(self.token_file.as_ref()))
             .flag("mode", "--mode", self.mode.as_ref())
             .flag("links", "--links", self.links.as_ref())
+            .flag("transport", "--transport", self.transport.as_ref())
             .flag("ca_file", "--ca-file", path(self.ca_file.as_ref()))
             .flag("self_check", "--self-check", given(self.self_check))
     }

@@ -46,7 +46,7 @@ before a node goes down.";
 
 pub(super) const HTTP_AFTER: &str = "\
 Settings come from the flags, above the environment (ADIT_SERVER, ADIT_KEY, ADIT_NAME, ADIT_SUBDOMAIN, \
-ADIT_CUSTOM_DOMAIN, ADIT_AUTO_NAME, ADIT_EXPECT_DOMAIN, ADIT_TOKEN, ADIT_TOKEN_FILE, ADIT_MODE, ADIT_LINKS, \
+ADIT_CUSTOM_DOMAIN, ADIT_AUTO_NAME, ADIT_EXPECT_DOMAIN, ADIT_TOKEN, ADIT_TOKEN_FILE, ADIT_MODE, ADIT_LINKS, ADIT_TRANSPORT, \
 ADIT_CA_FILE, ADIT_SELF_CHECK, ADIT_TARGET_PROTOCOL, ADIT_HOST_HEADER, ADIT_SEND_PROXY_PROTOCOL, ADIT_BASIC_AUTH, \
 ADIT_BASIC_AUTH_FILE, ADIT_LOG_FORMAT; blank is not set), above the file of --config, above the defaults. A protected \
 key file is opened with ADIT_KEY_PASSPHRASE, the content of the file ADIT_KEY_PASSPHRASE_FILE names, or what is typed at \

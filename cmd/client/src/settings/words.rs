@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use agent::Links;
+use agent::{Links, Transports};
 use identity::Mode;
 use messages::Network;
 use runtime::config::Scalar;
@@ -33,6 +33,29 @@ impl fmt::Display for LinksWord {
 impl Scalar for LinksWord {
     const WANTED: &'static str = "auto, or a whole number from 1 to 8";
     const NUMBER: bool = true;
+}
+
+/// What links run over, as it is written.
+#[derive(Debug)]
+pub(super) struct TransportWord(pub(super) Transports);
+
+impl FromStr for TransportWord {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let transports = text.parse().map(Self);
+        transports.map_err(|_| format!("{text:?} is no transport"))
+    }
+}
+
+impl fmt::Display for TransportWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Scalar for TransportWord {
+    const WANTED: &'static str = "ws, tcp or auto";
 }
 
 /// How a name is held, as it is written.
@@ -139,7 +162,14 @@ impl Scalar for Word {
     const WANTED: &'static str = "a text";
 }
 
-serde_as_a_word!(LinksWord, ModeWord, NetworkWord, Seconds, Word);
+serde_as_a_word!(
+    LinksWord,
+    ModeWord,
+    NetworkWord,
+    Seconds,
+    TransportWord,
+    Word
+);
 
 /// Yes or no: a truth value in a file, a word elsewhere. The layers would take numbers too.
 #[derive(Debug, Clone, Copy, Default)]

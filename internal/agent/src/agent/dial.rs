@@ -3,25 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use messages::NodeId;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 use tunnel::Transport;
-use tunnel::handshake::{HANDSHAKE_TIMEOUT, HandshakeError, Registration, Wanted, be_greeted};
-use tunnel::ws::ConnectError;
+use tunnel::handshake::{HANDSHAKE_TIMEOUT, HandshakeError, Registration, be_greeted};
 
-use super::Config;
 use super::opening::Opening;
 use super::pool::{Place, Pool};
+use super::reach::{Connect, Reached};
 use super::terms::{Stated, Terms};
+use super::wish::Wishes;
+use crate::Via;
 use crate::backoff::{Backoff, spread};
 use crate::error::{AgentError, LinkError};
 use crate::link::Link;
-
-/// A way to get a transport, and what binds a registration to it.
-pub(super) type Connect<T> =
-    Box<dyn Fn() -> BoxFuture<'static, Result<(T, Option<String>), ConnectError>> + Send + Sync>;
 
 /// How often another node is asked for before a link to a node that has one already is kept. A balancer that takes turns
 /// among ten nodes meets a free one by then; one that goes by the agent's address never does.
@@ -59,8 +55,7 @@ impl Dials {
 
 /// Makes links for one session.
 pub(super) struct Dialler<T> {
-    pub(super) config: Arc<Config>,
-    pub(super) session: [u8; 16],
+    pub(super) wishes: Wishes,
     pub(super) terms: Terms,
     pub(super) connect: Connect<T>,
     pub(super) pool: Arc<Pool>,
@@ -72,6 +67,7 @@ pub(super) struct Found<T> {
     pub(super) place: Place,
     /// The terms it was registered under.
     pub(super) terms: Arc<Stated>,
+    pub(super) via: Via,
 }
 
 /// What is looked for.
@@ -203,15 +199,19 @@ impl<T: Transport + 'static> Dialler<T> {
     }
 
     async fn attempt(&self, share: Share, shunned: &mut Shunned) -> Result<Found<T>, Miss> {
-        let _turn = match &self.config.dials {
+        let _turn = match &self.wishes.config.dials {
             Some(dials) => Some(dials.enter().await),
             None => None,
         };
-        let (mut transport, channel) = (self.connect)().await.map_err(LinkError::from)?;
-        let mut opening = Opening::new(&mut transport);
-        let wanted = self.wanted(&mut opening).await?;
+        let Reached {
+            mut transport,
+            channel,
+            via,
+            heard,
+        } = (self.connect)().await?;
+        let mut opening = Opening::new(&mut transport, heard);
         let terms = self.terms.stated();
-        let wish = self.wish(wanted, &terms, channel);
+        let wish = self.wish(&mut opening, &terms, channel).await?;
         let greeted = be_greeted(&mut opening, &wish).await;
         let greeted = greeted.map_err(LinkError::from)?;
         let node = greeted.node();
@@ -223,11 +223,12 @@ impl<T: Transport + 'static> Dialler<T> {
             tracing::debug!(%node, ?unwanted, "dialling again for another node");
             Miss::Elsewhere
         })?;
-        match greeted.register(&self.config.key).await {
+        match greeted.register(&self.wishes.config.key).await {
             Ok(granted) => Ok(Found {
                 link: Link::new(transport, granted),
                 place,
                 terms,
+                via,
             }),
             Err(error) => {
                 let error = LinkError::from(error);
@@ -239,36 +240,22 @@ impl<T: Transport + 'static> Dialler<T> {
         }
     }
 
-    /// Which tunnel to ask the server for. Its Hello is heard for that only where nothing else tells the domain.
-    async fn wanted(&self, opening: &mut Opening<'_, T>) -> Result<Wanted, LinkError> {
-        let hostname = &self.config.hostname;
-        if let Some(wanted) = hostname.anywhere() {
-            return Ok(wanted);
-        }
-        let domain = match &self.config.expect_domain {
-            Some(domain) => domain.clone(),
-            None => opening.domain(HANDSHAKE_TIMEOUT).await?,
+    /// What to ask the server for. Its Hello is heard for that only where nothing else tells the domain.
+    async fn wish(
+        &self,
+        opening: &mut Opening<'_, T>,
+        terms: &Stated,
+        channel: Option<String>,
+    ) -> Result<Registration, LinkError> {
+        let domain = match self.wishes.needs_domain() {
+            true => opening.domain(HANDSHAKE_TIMEOUT).await?,
+            false => String::new(),
         };
-        let wanted = hostname.under(&domain);
-        wanted.map_err(|why| LinkError::Domain { domain, why })
-    }
-
-    /// What to ask the server for.
-    fn wish(&self, wanted: Wanted, terms: &Stated, channel: Option<String>) -> Registration {
-        let config = &self.config;
-        Registration {
-            audience: config.server.audience(),
-            expect_domain: config.expect_domain.clone(),
-            wanted,
-            token: terms.token.clone(),
-            policy: terms.policy.clone(),
-            session: self.session,
+        Ok(Registration {
             generation: self.pool.generation(),
-            mode: config.mode,
-            agent: config.agent.clone(),
             channel,
-            timeout: HANDSHAKE_TIMEOUT,
-        }
+            ..self.wishes.under(&domain, terms)?
+        })
     }
 }
 

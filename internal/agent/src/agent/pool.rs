@@ -9,10 +9,10 @@ use std::time::Duration;
 use messages::{Granted, NodeId};
 use tokio::sync::watch;
 
-use crate::Links;
 use crate::event::{Event, Events, PoolChange, PoolSize};
 use crate::link::Control;
 use crate::streams::Notice;
+use crate::{Links, Via};
 
 /// The links of one session.
 pub(super) struct Pool {
@@ -24,6 +24,8 @@ pub(super) struct Pool {
     up: watch::Sender<Option<Granted>>,
     /// How often all links were to be made anew.
     renewals: watch::Sender<u64>,
+    /// What the latest link runs over.
+    via: Mutex<Option<Via>>,
     state: Mutex<State>,
 }
 
@@ -78,6 +80,7 @@ impl Pool {
             wanted: watch::Sender::new(1),
             up: watch::Sender::new(None),
             renewals: watch::Sender::new(0),
+            via: Mutex::default(),
             state: Mutex::default(),
         })
     }
@@ -109,6 +112,14 @@ impl Pool {
         let mut renewals = self.renewals.subscribe();
         let renewed = renewals.wait_for(|renewals| *renewals > place.renewals);
         drop(renewed.await.expect("the sender is in this pool"));
+    }
+
+    /// A link is up that runs over this; told when it is another than before.
+    pub(super) fn carried(&self, via: Via) {
+        let mut latest = self.via.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.replace(via) != Some(via) {
+            self.events.tell(Event::Via(via));
+        }
     }
 
     /// Whether no link serves.

@@ -96,7 +96,7 @@ impl<T: Transport + 'static> Slot<T> {
                 dialler.pool.wants(self.index).await;
                 if self.speaks() {
                     self.service.events.tell(Event::Connecting {
-                        server: dialler.config.server.to_string(),
+                        server: dialler.wishes.config.server.to_string(),
                     });
                 }
                 dialler.find(&mut shunned).await
@@ -118,7 +118,13 @@ impl<T: Transport + 'static> Slot<T> {
 
     /// Begins to serve a link, instead of another that from now on runs dry.
     fn begin(&mut self, found: Found<T>, instead_of: Option<Up>) -> Up {
-        let Found { link, place, terms } = found;
+        let Found {
+            link,
+            place,
+            terms,
+            via,
+        } = found;
+        self.dialler.pool.carried(via);
         let granted = link.granted.clone();
         let (control, serving) = link.serve(&self.service, self.stop.clone());
         let old = instead_of.as_ref().map(|old| &old.place);
@@ -200,7 +206,7 @@ impl<T: Transport + 'static> Slot<T> {
     fn failed(&mut self, error: LinkError) -> Result<Duration, AgentError> {
         let error = error.unless_final()?;
         let pool = &self.dialler.pool;
-        if self.dialler.config.no_retry && pool.is_down() {
+        if self.dialler.wishes.config.no_retry && pool.is_down() {
             return Err(AgentError::Failed(error));
         }
         let wait = self.backoff.next_at_least(error.retry_after());

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tunnel::pipe::{self, Pipe};
 use tunnel::ws::ConnectError;
 
+use super::reach::Reached;
 use super::*;
 use crate::error::LinkError;
 use crate::testing::{Diary, Doing, Server, Site, get};
@@ -65,11 +66,18 @@ impl Life {
             async move {
                 if *left.lock().unwrap() > 0 {
                     *left.lock().unwrap() -= 1;
-                    return Err(nobody());
+                    return Err(nobody().into());
                 }
                 let (ours, theirs) = pipe::pair();
-                hand.send(ours).await.map_err(|_| nobody())?;
-                Ok((theirs, None))
+                hand.send(ours)
+                    .await
+                    .map_err(|_| LinkError::from(nobody()))?;
+                Ok(Reached {
+                    transport: theirs,
+                    channel: None,
+                    via: crate::Via::WebSocket,
+                    heard: None,
+                })
             }
             .boxed()
         };
@@ -147,6 +155,7 @@ impl Life {
     fn story(&self) -> Vec<&'static str> {
         let events = self.diary.read();
         let name = |event: &Event| match event {
+            Event::Via(_) => "",
             Event::Connecting { .. } => "connecting",
             Event::Registered(_) => "registered",
             Event::Lost { .. } => "lost",
@@ -163,7 +172,8 @@ impl Life {
             Event::SelfCheck(_) => "self-check",
             Event::Exchange(_) => "exchange",
         };
-        events.iter().map(name).collect()
+        let names = events.iter().map(name);
+        names.filter(|name| !name.is_empty()).collect()
     }
 
     /// The waits between attempts so far.

@@ -3,6 +3,7 @@
 
 mod admission;
 mod caps;
+mod channel;
 mod house;
 mod leaving;
 mod pace;
