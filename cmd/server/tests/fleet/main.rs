@@ -8,6 +8,7 @@
 )]
 
 mod anywhere;
+mod channel;
 mod compose;
 mod deaths;
 mod drains;

@@ -10,6 +10,7 @@ mod admission;
 mod agents_addresses;
 mod attacks;
 mod bad_frames;
+mod channel;
 mod custom_domains;
 mod event_streams;
 mod exchanges;
