@@ -7,6 +7,7 @@ and their system calls by strace, for the work the kernel does is not in the ins
     benches/instructions.py --check            and fail where a figure exceeds its budget
     benches/instructions.py --write-budget     measure thrice, and take that with some room as the budget from now on
     benches/instructions.py --tls              with the link inside TLS, which nginx ends in front of the server
+    benches/instructions.py --channel          with the link over TCP, in TLS that agent and server speak themselves
 
 Both binaries run as shipped, over plain ws:// on loopback unless told otherwise; a case's connections, windows and pools are warm when the
 counting begins. The load is a few hundred requests: valgrind slows a program down fifty times, and more would only
@@ -74,22 +75,23 @@ CASES = [
 class Stage:
     """Server, agent and upstream, wrapped in what counts them."""
 
-    def __init__(self, folder, binaries, counter, quiet, tls=False):
+    def __init__(self, folder, binaries, counter, quiet, tls=False, channel=False):
         self.counter = counter
         self.running = []
         upstream = self.start("upstream", [sys.executable, "-B", HERE / "instructions" / "upstream.py"], folder)
         target = upstream.says(r"^(\d+)\n")
         command = [binaries / "adit-server", "--listen", "127.0.0.1:0", *(SERVER_QUIET if quiet else ())]
+        command += ["--channel-listen", "127.0.0.1:0"] if channel else []
         server = self.start("server", counter.wrap("server", command), folder)
         url = server.says(r"listening on (http://\S+)")
         host, port = url.removeprefix("http://").rsplit(":", 1)
         self.address = (host, int(port))
-        believed = []
+        options = ["--transport", "tcp"] if channel else []
         if tls:
             command, url, certificate = front.command(folder, f"{host}:{port}")
             self.start("front", command, folder)
-            believed = ["--ca-file", certificate]
-        command = [binaries / "adit", "http", target, "--server", url, "--key", folder / "key.pem", *believed]
+            options += ["--ca-file", certificate]
+        command = [binaries / "adit", "http", target, "--server", url, "--key", folder / "key.pem", *options]
         agent = self.start("agent", counter.wrap("agent", command + (["-q"] if quiet else [])), folder)
         self.host = agent.says(r"^http://(\S+?)/?\n")
         self.programs = [server, agent]
@@ -118,7 +120,7 @@ class Stage:
 
 def instructions(folder, arguments, cases, rounds=1):
     """Instructions per request, by case and program, one figure a round."""
-    with Stage(folder, arguments.binaries, Callgrind(folder), arguments.quiet, arguments.tls) as stage:
+    with Stage(folder, arguments.binaries, Callgrind(folder), arguments.quiet, arguments.tls, arguments.channel) as stage:
         found = {}
         for case in cases:
             print(f"  instructions: {case.words}", file=sys.stderr)
@@ -134,7 +136,7 @@ def each(counted, choose):
 
 def system_calls(folder, arguments, cases):
     """System calls per request, by case, program and name."""
-    with Stage(folder, arguments.binaries, Strace(), arguments.quiet, arguments.tls) as stage:
+    with Stage(folder, arguments.binaries, Strace(), arguments.quiet, arguments.tls, arguments.channel) as stage:
         found = {}
         for case in cases:
             print(f"  system calls: {case.words}", file=sys.stderr)
@@ -230,6 +232,7 @@ def parse():
     arguments.add_argument("--binaries", type=pathlib.Path, help="take the binaries of this folder, and build none")
     arguments.add_argument("--quiet", action="store_true", help="let neither program write a line for a request")
     arguments.add_argument("--tls", action="store_true", help="put the link inside TLS; the budget is of plain links")
+    arguments.add_argument("--channel", action="store_true", help="let the agent come over TCP; the budget is of WebSockets")
     arguments.add_argument("--no-calls", action="store_true", help="count no system calls")
     arguments.add_argument("--top", action="store_true", help="print what functions cost")
     arguments.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -237,8 +240,8 @@ def parse():
     arguments.add_argument("--check", action="store_true", help="fail where a figure exceeds its budget")
     arguments.add_argument("--write-budget", action="store_true", help="write the budget anew")
     given = arguments.parse_args()
-    if given.write_budget and given.case or (given.write_budget or given.check) and (given.quiet or given.tls):
-        arguments.error("the budget is of all cases, with logs as shipped and plain links")
+    if given.write_budget and given.case or (given.write_budget or given.check) and (given.quiet or given.tls or given.channel):
+        arguments.error("the budget is of all cases, with logs as shipped and plain WebSockets")
     return given
 
 

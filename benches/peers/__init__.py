@@ -3,7 +3,7 @@
 import shutil
 
 from .nginx import nginx_hops
-from .ours import adit, default_workers, lacks_redis, redis
+from .ours import adit, behind_tls, channel, default_workers, lacks_redis, redis
 from .tunnels import bore, frp, rathole
 
 
@@ -48,6 +48,8 @@ PEERS = [
     workers(1),
     workers(2),
     Peer("adit-q", "Adit, agent -q", adit(agent_options=["-q"]), shown=False),
+    Peer("adit-tcp", "Adit, channel over TCP", channel, shown=False),
+    Peer("adit-wss", "Adit, WebSocket in TLS", behind_tls, ["nginx", "openssl"], shown=False),
     Peer("adit-fleet", "Adit, two nodes", adit(bus=redis), ["redis-server"], lacks_redis),
     Peer("nginx2-w2", "nginx two hops, 2 workers", nginx_hops(2, 2), ["nginx"], shown=False),
     Peer("bore", "bore", bore, ["bore"], version=["bore", "--version"]),

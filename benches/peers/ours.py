@@ -3,8 +3,10 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
+from instructions import front
 from proc import free_port, wait_for_port
 
 from .way import Way
@@ -27,7 +29,8 @@ def adit_server(stage, name, *options, config=None):
 def adit_agent(stage, name, target, server, *options):
     """The agent and its host; its key outlives it, so a later agent of the name has the same host."""
     key = stage.folder / f"{name}.pem"
-    command = [AGENT, "http", target, "--server", f"http://{server}", "--key", key, *options]
+    url = server if "://" in server else f"http://{server}"
+    command = [AGENT, "http", target, "--server", url, "--key", key, *options]
     program = stage.start(name, command)
     return program, re.sub(r"^http://|[:/]+\d*/?$", "", program.first_line())
 
@@ -63,6 +66,31 @@ def adit(*server_options, agent_options=(), bus=None):
         return Way(stage, main, light, programs, restart, *large)
 
     return start
+
+
+# Agents come over TCP, in TLS that server and agent speak themselves.
+channel = adit("--channel-listen", "127.0.0.1:0", agent_options=["--transport", "tcp"])
+
+
+def behind_tls(stage, slug, upstream, alone=False):
+    """Agents come by WebSocket through TLS that nginx ends, as most operators have it; visitors meet the server itself."""
+
+    def pair(name, *options):
+        server, addr = adit_server(stage, f"{slug}-{name}", *options)
+        folder = stage.folder / f"{slug}-{name}-front"
+        folder.mkdir()
+        command, url, certificate = front.command(folder, addr)
+        ended = stage.start(f"{slug}-{name}-front", command, last_signal=signal.SIGTERM)
+        wait_for_port(int(url.rsplit(":", 1)[1]), ended)
+        begin = lambda: adit_agent(stage, f"{slug}-{name}-agent", upstream, url, "--ca-file", certificate)
+        inner, host = begin()
+        return {"public": server, "front": ended, "inner": inner}, (addr, host), begin
+
+    programs, main, begin = pair("plain")
+    if alone:
+        return Way(stage, main, None, programs, lambda: begin()[0])
+    large = pair("lifted", "--max-body", "unlimited")[1]
+    return Way(stage, main, None, programs, lambda: begin()[0], large)
 
 
 def redis(stage, name):
