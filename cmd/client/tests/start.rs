@@ -14,9 +14,10 @@ use std::sync::Arc;
 use assert_cmd::Command;
 use http::Response;
 use testkit::cluster::Cluster;
-use testkit::origin::{Origin, full};
+use testkit::origin::{Origin, full, read_head};
 use testkit::process::{Folder, Program};
 use testkit::visitor::Visitor;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
@@ -221,6 +222,42 @@ async fn what_is_under_way_when_the_rules_of_a_tunnel_change_ends_as_it_began() 
             assert_eq!((posted.status.as_u16(), posted.text()), (200, "done"));
         })
         .await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_a_tunnel_gets_another_service_ends_with_the_old_one() {
+    let (stage, new) = (Stage::open().await, saying("new").await);
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (seen, open) = (begun.clone(), go_on.clone());
+    let old = Origin::accepting(move |mut tcp| {
+        let (begun, go_on) = (begun.clone(), go_on.clone());
+        async move {
+            read_head(&mut tcp).await;
+            tcp.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                .await
+                .unwrap();
+            begun.notify_one();
+            go_on.notified().await;
+            tcp.write_all(b"half").await.unwrap();
+        }
+    })
+    .await;
+    let mut agent = stage.start(&http("app", &old));
+    let visitor = stage.visitor(&mut agent, "app").await;
+    let asking = visitor.clone();
+    LocalSet::new()
+        .run_until(async {
+            let asked = tokio::task::spawn_local(async move { asking.get("/").await });
+            seen.notified().await;
+            stage.change(&http("app", &new));
+            agent.signal("HUP").await;
+            says(&mut agent, "1 changed").await;
+            assert_eq!(visitor.get("/").await.text(), "new");
+            open.notify_one();
+            assert_eq!(asked.await.unwrap().text(), "halfhalf");
+        })
+        .await;
+    assert_eq!(agent.said("a link was made anew"), 0);
 }
 
 #[tokio::test]
