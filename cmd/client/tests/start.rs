@@ -16,10 +16,11 @@ use http::Response;
 use testkit::cluster::Cluster;
 use testkit::origin::{Origin, full, read_head};
 use testkit::process::{Folder, Program};
-use testkit::visitor::Visitor;
+use testkit::visitor::{PATIENCE, Visitor};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio::time::timeout;
 
 /// One server, and a folder for the file of tunnels and all that it names.
 struct Stage {
@@ -29,8 +30,12 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
+        Self::of(1).await
+    }
+
+    async fn of(nodes: u8) -> Self {
         Self {
-            cluster: Cluster::of(1).await,
+            cluster: Cluster::of(nodes).await,
             folder: Folder::empty(),
         }
     }
@@ -387,4 +392,35 @@ async fn another_agent_takes_over_where_a_change_needs_one() {
         0,
         "it was replaced by its own kind"
     );
+}
+
+#[tokio::test]
+async fn in_a_fleet_each_node_goes_over_to_the_new_rules_without_a_failed_request() {
+    let (stage, origin) = (Stage::of(2).await, saying("hi").await);
+    let with = |rule: &str| format!("{}links = 2\n{rule}", http("app", &origin));
+    let mut agent = stage.start(&with(""));
+    let visitor = stage.visitor(&mut agent, "app").await;
+    // Each node of this fleet has a URL of its own.
+    says(&mut agent, "which publishes at").await;
+    let doors = [0, 1].map(|node| Visitor::new(stage.cluster.node(node).addr, visitor.host()));
+    stage.change(&with("policy.response_headers.set = ['X-Rule: here']\n"));
+    agent.signal("HUP").await;
+    let gone_over = async {
+        for door in &doors {
+            loop {
+                let answer = door.get("/").await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                if answer.headers.contains_key("x-rule") {
+                    break;
+                }
+            }
+        }
+    };
+    timeout(PATIENCE, gone_over).await.unwrap();
+    for _ in 0..50 {
+        for door in &doors {
+            let answer = door.get("/").await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+    }
 }
