@@ -2,7 +2,7 @@
 //!
 //! Pages behind service-worker proxies may ask only their own origin. They hand what they want of a remote to a Bare server,
 //! in headers of its own, and get back what the remote said. Three versions of the protocol (github.com/tomphttp/specifications)
-//! are spoken, a module each: [`v1`], [`v2`], [`v3`]; what they have in common – the remote request, header lists, errors, the
+//! are spoken, a module each: `v1`, `v2`, `v3`; what they have in common – the remote request, header lists, errors, the
 //! store of metadata – are the modules beside them.
 //!
 //! What this crate refuses to know: how requests reach it, and what a tunnel is. It is handed requests and the address of
