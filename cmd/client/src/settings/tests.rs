@@ -32,12 +32,14 @@ fn the_servers_variables_are_not_ours_and_ours_are_read() {
         ("ADIT_SERVER", "tunnels.example"),
         ("ADIT_EXPECT_DOMAIN", "Tunnels.Example."),
         ("ADIT_LINKS", "3"),
+        ("ADIT_TRANSPORT", "auto"),
         ("ADIT_MODE", "shared"),
     ])
     .unwrap();
     assert_eq!(settings.server.to_string(), "https://tunnels.example");
     assert_eq!(settings.expect_domain.as_deref(), Some("tunnels.example"));
     assert_eq!(settings.links.to_string(), "3");
+    assert_eq!(settings.transports.to_string(), "auto");
     assert_eq!(settings.mode, Mode::Shared);
 }
 
@@ -64,6 +66,11 @@ fn a_bad_value_is_one_line_with_field_origin_and_fix() {
             "ADIT_LINKS",
             "9",
             "links (from ADIT_LINKS): \"9\" is no such number; write auto, or a whole number from 1 to 8",
+        ),
+        (
+            "ADIT_TRANSPORT",
+            "udp",
+            "transport (from ADIT_TRANSPORT): \"udp\" is no transport; write ws, tcp or auto",
         ),
         (
             "ADIT_MODE",

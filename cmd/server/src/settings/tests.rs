@@ -51,6 +51,34 @@ fn the_public_url_follows_from_the_listener_unless_it_is_set() {
 }
 
 #[test]
+fn a_channel_is_advertised_by_name_or_address_and_a_fleet_says_which() {
+    for place in [
+        "Tunnels.Example:8443",
+        "192.0.2.7:443",
+        "[2001:db8::1]:8443",
+    ] {
+        let flags = [
+            ("channel_listen", "0.0.0.0:8443"),
+            ("channel_advertise", place),
+            ("bus", "redis://localhost"),
+        ];
+        let advertise = from_flags(&flags).unwrap().channel_advertise.unwrap();
+        assert_eq!(advertise.as_str(), place.to_ascii_lowercase());
+    }
+    for more in [
+        ("channel_key_file", "key.pem"),
+        ("channel_listen", "192.0.2.7:1"),
+    ] {
+        let flags = [
+            ("channel_listen", "0.0.0.0:8443"),
+            ("bus", "redis://localhost"),
+            more,
+        ];
+        from_flags(&flags).unwrap();
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_with_field_and_cure() {
     let cases = [
         (
@@ -76,6 +104,33 @@ fn what_cannot_work_is_refused_with_field_and_cure() {
         (
             &[("public_url", "https://localhost/x")],
             "public_url (from a flag): \"https://localhost/x\" has more than scheme, host and port",
+        ),
+        (
+            &[("channel_advertise", "tunnels.example:8443")],
+            "channel_advertise (from a flag): there is no channel to advertise; write channel_listen too",
+        ),
+        (
+            &[("channel_key_file", "key.pem")],
+            "channel_key_file (from a flag): there is no channel to have a key",
+        ),
+        (
+            &[
+                ("channel_listen", "0.0.0.0:1"),
+                ("bus", "redis://localhost"),
+            ],
+            "channel_listen (from a flag): each node would show a key of its own behind one name",
+        ),
+        (
+            &[("channel_advertise", "tunnels.example")],
+            "channel_advertise (from a flag): \"tunnels.example\" is not such a place; write host and port",
+        ),
+        (
+            &[("channel_advertise", "0.0.0.0:8443")],
+            "channel_advertise (from a flag): \"0.0.0.0:8443\" is not such a place",
+        ),
+        (
+            &[("channel_advertise", "tunnels.example:0")],
+            "channel_advertise (from a flag): \"tunnels.example:0\" is not such a place",
         ),
         (
             &[("workers", "1000")],
