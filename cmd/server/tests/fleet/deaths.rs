@@ -20,7 +20,7 @@ async fn with_one_link_the_death_of_its_node_costs_a_short_gap_with_a_name() {
     load.succeeds(50).await;
     stage.fleet.kill(1).await;
     let killed = Instant::now();
-    agent.program.says("again; visitors").await;
+    agent.program.says("again by WebSocket; visitors").await;
     let back = killed.elapsed();
     load.succeeds(100).await;
     let report = load.stop().await;
