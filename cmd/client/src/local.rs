@@ -52,6 +52,11 @@ pub(crate) trait Local: Send + Sync + 'static {
         ready(Upgrade::Refused(response)).boxed()
     }
 
+    /// What a URL of this service begins with where there is no TLS.
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
     /// The listener is going down: WebSockets should end, and are cut when they do not.
     fn close(&self) {}
 }

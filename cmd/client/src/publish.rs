@@ -139,8 +139,8 @@ impl<'a> Start<'a> {
             let service = Arc::new(make(&self.settings, &TaskTracker::new())?);
             let listener = listen::bind(addr).await;
             let listener = listener.with_context(|| format!("cannot listen at {addr}"))?;
-            self.console
-                .listening(&format!("http://{}", listener.local_addr()?));
+            let (scheme, addr) = (service.scheme(), listener.local_addr()?);
+            self.console.listening(&format!("{scheme}://{addr}"));
             let shutdown = CancellationToken::new();
             tokio::select! {
                 () = listen::serve(service, listener, shutdown.clone()) => {}

@@ -57,6 +57,10 @@ impl Local for Relay {
         .boxed()
     }
 
+    fn scheme(&self) -> &'static str {
+        "ws"
+    }
+
     fn close(&self) {
         Self::close(self);
     }

@@ -72,7 +72,9 @@ impl Relay {
         }
         line.extend(options);
         let mut program = Program::start(env!("CARGO_BIN_EXE_adit"), &line);
-        let url = |line: &str| line.strip_prefix("http://").map(str::to_owned);
+        // A tunnel has the URL of its hostname, a listener that of what it speaks.
+        let scheme = if server.is_some() { "http://" } else { "ws://" };
+        let url = |line: &str| line.strip_prefix(scheme).map(str::to_owned);
         let host = program.line("its URL", url).await;
         // Through the tunnel a visitor connects to the server; without one, to what was printed.
         let address = at.strip_prefix("http://").unwrap_or(&host).parse().unwrap();

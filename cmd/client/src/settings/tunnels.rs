@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use agent::{Hostname, HttpTargetConfig, Links, TargetUrl};
+use agent::{Hostname, HttpTargetConfig, Links, TargetUrl, Transports};
 use identity::{Mode, check_name};
 use runtime::config::{ConfigError, Document, Layers, Loaded, Scalar};
 use runtime::files::Print;
@@ -22,13 +22,14 @@ const TUNNELS: &str = "tunnels";
 const MOST: usize = 1024;
 
 /// Variables that are for all tunnels; others would say of all what only one can be.
-const COMMON: [&str; 9] = [
+const COMMON: [&str; 10] = [
     "ADIT_SERVER",
     "ADIT_KEY",
     "ADIT_EXPECT_DOMAIN",
     "ADIT_TOKEN_FILE",
     "ADIT_MODE",
     "ADIT_LINKS",
+    "ADIT_TRANSPORT",
     "ADIT_CA_FILE",
     "ADIT_SELF_CHECK",
     "ADIT_LOG_FORMAT",
@@ -129,6 +130,7 @@ pub(crate) struct Place<'a> {
     expect_domain: Option<&'a str>,
     mode: Mode,
     links: Links,
+    transports: Transports,
     ca_file: Option<Named<'a>>,
     self_check: bool,
 }
@@ -252,6 +254,7 @@ impl Tunnel {
             expect_domain: settings.expect_domain.as_deref(),
             mode: settings.mode,
             links: settings.links,
+            transports: settings.transports,
             ca_file: settings.ca_file.as_deref().map(|file| self.named(file)),
             self_check: settings.self_check,
         }

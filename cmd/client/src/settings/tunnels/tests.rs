@@ -189,8 +189,9 @@ fn a_variable_of_a_single_tunnel_is_refused_and_a_blank_one_is_none() {
         );
         assert_eq!(refuse(name, " "), Ok(()));
     }
-    assert_eq!(refuse("ADIT_SERVER", "x"), Ok(()));
-    assert_eq!(refuse("ADIT_TOKEN", "x"), Ok(()));
+    for name in ["ADIT_SERVER", "ADIT_TOKEN", "ADIT_TRANSPORT"] {
+        assert_eq!(refuse(name, "x"), Ok(()));
+    }
 }
 
 #[test]
@@ -213,8 +214,13 @@ fn a_tunnel_is_the_same_while_nothing_of_it_differs_nor_of_the_files_it_names() 
     let later = read(&text).unwrap();
     assert!(later[0].is_as(&before[0]) && !later[1].is_as(&before[1]));
     assert_eq!(later[1].place(), before[1].place());
-    let elsewhere = read(&text.replace("tunnels.example", "other.example")).unwrap();
-    assert_ne!(elsewhere[0].place(), before[0].place());
+    for (was, is) in [
+        ("tunnels.example", "other.example"),
+        ("links = 2", "transport = 'auto'"),
+    ] {
+        let elsewhere = read(&text.replace(was, is)).unwrap();
+        assert_ne!(elsewhere[0].place(), before[0].place());
+    }
 }
 
 /// The file that people begin with must be one that is read.
