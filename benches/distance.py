@@ -45,7 +45,9 @@ class Service(http.server.BaseHTTPRequestHandler):
         while size > 0:
             self.wfile.write(b"x" * min(size, 65536)); size -= 65536
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", 3000), Service).serve_forever()
+service = http.server.ThreadingHTTPServer(("127.0.0.1", 3000), Service)
+print("listening on 3000", flush=True)
+service.serve_forever()
 """
 
 VISITOR = """
@@ -126,6 +128,13 @@ def said(program, pattern):
     raise RuntimeError(f"{program.args}: ended without {pattern}")
 
 
+def begun(command):
+    """A program that listens by now. What it says later is little, and fits in the pipe."""
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said(program, r"listening on (\S+)")
+    return program
+
+
 def measured(folder, transport, requests, size):
     began = time.monotonic()
     command = [RELEASE / "adit", "http", "3000", "--server", f"http://{DOMAIN}:8080", "--key", folder / "key.pem", "-q"]
@@ -172,11 +181,10 @@ def main():
             hosts.write_text(f"127.0.0.1 localhost\n{ENDS['adit-far']} {DOMAIN}\n")
             line = Line(ends, given.delay / 2e3, given.loss / 100)
             threading.Thread(target=line.run, daemon=True).start()
-            programs.append(subprocess.Popen(inside("adit-near", sys.executable, "-c", SERVICE)))
+            programs.append(begun(inside("adit-near", sys.executable, "-c", SERVICE)))
             server = [RELEASE / "adit-server", "--listen", "0.0.0.0:8080", "--channel-listen", "0.0.0.0:8443"]
             options = ["--domain", DOMAIN, "--max-body", "unlimited", "--log-filter", "warn,adit_server=info"]
-            programs.append(subprocess.Popen(inside("adit-far", *server, *options), stderr=subprocess.DEVNULL))
-            time.sleep(1)
+            programs.append(begun(inside("adit-far", *server, *options)))
             rounds = [
                 {transport: measured(folder, transport, given.requests, given.megabytes << 20) for transport in ("ws", "tcp")}
                 for _ in range(given.rounds)

@@ -14,7 +14,7 @@ STEPS = ("--incoming", "lines,json")
 
 def listening(bench, name, *options):
     program = bench.stage.start(name, [AGENT, "ws", f"ws://{bench.upstream}/ws", "--listen", "127.0.0.1:0", *options])
-    addr = program.first_line().removeprefix("http://")
+    addr = program.first_line().removeprefix("ws://")
     return program, (addr, addr)
 
 
