@@ -1,19 +1,20 @@
 //! The tables `[tunnels.NAME]` of `adit start`: all settings of an agent, and what to publish.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+mod service;
+#[cfg(test)]
+mod tests;
 
-use agent::{Hostname, HttpTargetConfig, Links, TargetUrl, Transports};
+use std::path::{Path, PathBuf};
+
+use agent::{Hostname, Links, Transports};
 use identity::{Mode, check_name};
-use runtime::config::{ConfigError, Document, Layers, Loaded, Scalar};
+use runtime::config::{ConfigError, Document, Layers, Loaded};
 use runtime::files::Print;
-use runtime::serde_as_a_word;
 use tunnel::ws::Endpoint;
 
-use crate::args::BareFlags;
-
-use super::{BASIC_AUTH_FILE, Flags, Settings, Spelling, VARIABLES, Variable, Written};
+pub(super) use self::service::Kind;
+pub(crate) use self::service::Service;
+use super::{BASIC_AUTH_FILE, Settings, Spelling, VARIABLES, Variable, Written};
 
 /// The table of the tables.
 const TUNNELS: &str = "tunnels";
@@ -34,81 +35,6 @@ const COMMON: [&str; 10] = [
     "ADIT_SELF_CHECK",
     "ADIT_LOG_FORMAT",
 ];
-
-/// What kind of thing is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Kind {
-    #[default]
-    Http,
-    Files,
-    Bare,
-    Relay,
-}
-
-impl Kind {
-    const ALL: [(&'static str, Self); 4] = [
-        ("http", Self::Http),
-        ("files", Self::Files),
-        ("bare", Self::Bare),
-        ("relay", Self::Relay),
-    ];
-
-    /// Settings that only one kind has.
-    const FIELDS: [(&'static str, Self); 6] = [
-        ("target_protocol", Self::Http),
-        ("host_header", Self::Http),
-        ("send_proxy_protocol", Self::Http),
-        ("files", Self::Files),
-        ("bare", Self::Bare),
-        ("relay", Self::Relay),
-    ];
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.iter().find(|(word, _)| *word == text);
-        known
-            .map(|(_, kind)| *kind)
-            .ok_or_else(|| format!("{text:?} is no type of a tunnel"))
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = Self::ALL.iter().find(|(_, kind)| kind == self);
-        f.write_str(known.map_or("", |(word, _)| word))
-    }
-}
-
-impl Scalar for Kind {
-    const WANTED: &'static str = "http, files, bare or relay";
-}
-
-serde_as_a_word!(Kind);
-
-/// What a tunnel publishes.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Service {
-    Http(TargetUrl, HttpTargetConfig),
-    Files(PathBuf, ::files::Config),
-    /// With what the file of its access key was like.
-    Bare(Flags, Option<(PathBuf, Option<Print>)>),
-    /// The upstream as lines for people have it, without a query; and all of its settings.
-    Relay(String, Box<relay::Settings>),
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Http(url, _) => url.fmt(f),
-            Self::Files(folder, _) => folder.display().fmt(f),
-            Self::Bare(..) => f.write_str("a Bare server"),
-            Self::Relay(upstream, _) => f.write_str(upstream),
-        }
-    }
-}
 
 /// One of several tunnels.
 #[derive(Debug)]
@@ -196,7 +122,7 @@ impl Tunnel {
             let Written { target, relay, .. } = &mut settings.loaded.settings;
             relay.upstream.clone_from(target);
         }
-        let service = service(&settings, kind)?;
+        let service = Service::read(&settings, kind)?;
         // The name of the table is the name of the tunnel, unless it has a hostname of another kind. An empty name is the
         // key's own.
         if settings.hostname == Hostname::Own && settings.loaded.settings.name.is_none() {
@@ -295,66 +221,6 @@ impl Settings {
     }
 }
 
-fn service(settings: &Settings, kind: Kind) -> Result<Service, ConfigError> {
-    let loaded = &settings.loaded;
-    let Some(target) = &loaded.settings.target else {
-        let wanted = match kind {
-            Kind::Bare => return bare(loaded),
-            Kind::Http => {
-                "a port such as 3000, host:port, http://host[:port], or unix:/path/of.sock"
-            }
-            Kind::Files => "the path of a folder",
-            Kind::Relay => "ws://host:port/path",
-        };
-        return Err(loaded.fault("target", format!("there is none; write {wanted}")));
-    };
-    match kind {
-        Kind::Http => {
-            let url = target.parse();
-            let url = url.map_err(|error: agent::TargetUrlError| {
-                loaded.fault("target", error.to_string())
-            })?;
-            let config = HttpTargetConfig {
-                protocol: settings.target_protocol,
-                host: settings.host_header.clone(),
-                proxy_protocol: settings.send_proxy_protocol,
-                ..HttpTargetConfig::default()
-            };
-            Ok(Service::Http(url, config))
-        }
-        Kind::Files => Ok(Service::Files(target.into(), settings.files.clone())),
-        Kind::Bare => {
-            let problem = "a Bare server fetches from where its clients say; leave it out";
-            Err(loaded.fault("target", problem))
-        }
-        Kind::Relay => {
-            let upstream = target.parse::<relay::Upstream>();
-            let upstream = upstream.map_err(|error| loaded.fault("target", error.to_string()))?;
-            let relay = &loaded.settings.relay;
-            let checked = relay.check();
-            checked
-                .map_err(|error| loaded.fault(&format!("relay.{}", error.field), error.problem))?;
-            Ok(Service::Relay(
-                upstream.to_string(),
-                Box::new(relay.clone()),
-            ))
-        }
-    }
-}
-
-/// A Bare server is all that it publishes.
-fn bare(loaded: &Loaded<Written>) -> Result<Service, ConfigError> {
-    let flags = &loaded.settings.bare;
-    let parsed = flags.parse::<BareFlags>();
-    let parsed =
-        parsed.map_err(|error| loaded.fault(&format!("bare.{}", error.field), error.problem))?;
-    let key = parsed.access_key_file.map(|file| {
-        let print = Print::of(&file);
-        (file, print)
-    });
-    Ok(Service::Bare(flags.clone(), key))
-}
-
 /// A single tunnel has its target on the command line.
 pub(super) fn refuse_its_fields(loaded: &Loaded<Written>) -> Result<(), ConfigError> {
     let Written { r#type, target, .. } = &loaded.settings;
@@ -398,6 +264,3 @@ pub(crate) fn refuse_variables(variables: &[Variable]) -> Result<(), ConfigError
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

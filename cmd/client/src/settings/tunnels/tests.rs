@@ -1,5 +1,7 @@
 //! Files of several tunnels: what they come to, and every complaint.
 
+use agent::HttpTargetConfig;
+
 use super::*;
 
 /// The tunnels of a file with this text.
