@@ -34,6 +34,25 @@ pub(crate) use self::ws::Ws;
 use crate::key::Key;
 use crate::settings::Spelling;
 
+/// What flags that are for a tunnel alone are called, and groups of them: a listener of this machine has no use for them.
+const OF_A_TUNNEL: [&str; 15] = [
+    "server",
+    "expect_domain",
+    "token_file",
+    "mode",
+    "links",
+    "transport",
+    "self_check",
+    "no_retry",
+    "name",
+    "subdomain",
+    "root",
+    "domain",
+    "auto_name",
+    "CallerFlags",
+    "TrafficFlags",
+];
+
 /// What was typed.
 #[derive(Debug, Parser)]
 #[command(name = "adit", long_about = ABOUT, about = "Publish a local service at a hostname that is your key")]
@@ -50,21 +69,21 @@ pub(crate) enum Command {
     /// Publish a local HTTP service
     #[command(long_about = HTTP_ABOUT, after_help = HTTP_AFTER)]
     Http(Box<Http>),
-    /// Fetch remote URLs for pages: a Bare server, published or on this machine
-    #[command(long_about = BARE_ABOUT, after_help = BARE_AFTER)]
-    Bare(Box<BareCommand>),
     /// Publish a folder
     #[command(long_about = FILES_ABOUT, after_help = FILES_AFTER)]
     Files(Box<Files>),
+    /// Relay WebSockets to an upstream, published or on this machine
+    #[command(long_about = WS_ABOUT, after_help = WS_AFTER)]
+    Ws(Box<Ws>),
+    /// Fetch remote URLs for pages: a Bare server, published or on this machine
+    #[command(long_about = BARE_ABOUT, after_help = BARE_AFTER)]
+    Bare(Box<BareCommand>),
     /// Publish several tunnels from one file
     #[command(long_about = START_ABOUT, after_help = START_AFTER)]
     Start(Start),
     /// Look at a file of tunnels
     #[command(subcommand)]
     Config(Config),
-    /// Relay WebSockets to an upstream, published or on this machine
-    #[command(long_about = WS_ABOUT, after_help = WS_AFTER)]
-    Ws(Box<Ws>),
     /// Make a key, look at it, rotate it
     #[command(subcommand)]
     Key(Key),
@@ -119,6 +138,7 @@ pub(crate) struct OutputFlags {
 
 /// Settings that every command has.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Key and file of settings")]
 pub(crate) struct Settings {
     /// The key file, made at first use [default: ~/.config/adit/key.pem]
     #[arg(long, value_name = "FILE")]

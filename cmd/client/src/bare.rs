@@ -57,7 +57,6 @@ pub(crate) fn serve(
     console: &Arc<Console>,
     tasks: &TaskTracker,
 ) -> anyhow::Result<Bare> {
-    runtime::resources::raise_open_files().ok();
     if let Some(key) = &key {
         console.hide(key);
     }

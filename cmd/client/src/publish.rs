@@ -170,8 +170,11 @@ impl<'a> Start<'a> {
     }
 }
 
-/// One thread: what an agent does is wait for others.
+/// One thread: what an agent does is wait for others. Each exchange under way is a connection to the service besides,
+/// which the 1024 open files that most shells allow at first are too few for.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    // Where that is refused, there is room for fewer, and each that finds none is told so.
+    runtime::resources::raise_open_files().ok();
     Builder::new_current_thread()
         .enable_all()
         .build()

@@ -22,11 +22,7 @@ pub(crate) fn run(
         command.listen,
         &command.called(),
         variables,
-        |settings, _console, tasks| {
-            // Two for each visitor.
-            runtime::resources::raise_open_files().ok();
-            Ok(Relay::new(settings.relay()?, tasks))
-        },
+        |settings, _console, tasks| Ok(Relay::new(settings.relay()?, tasks)),
     )
 }
 

@@ -9,11 +9,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use futures_util::SinkExt;
 use identity::SecretKey;
 use tempfile::TempDir;
 use testkit::cluster::Cluster;
 use testkit::origin::{Origin, read_head};
 use testkit::process::Program;
+use testkit::socket::{Message, hear};
 use testkit::visitor::Visitor;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -52,10 +54,16 @@ impl Stage {
 
     /// `adit http` with a key of this folder.
     fn publish(&self, target: &str, flags: &[&str]) -> Program {
+        self.publish_by(&[], target, flags)
+    }
+
+    /// The same, started by these words of another program.
+    fn publish_by(&self, words: &[&str], target: &str, flags: &[&str]) -> Program {
         let key = self.folder.path().join("key.pem");
         let (key, server) = (key.to_str().unwrap(), self.server());
-        let line = ["http", target, "--key", key, "--server", &server];
-        Program::start(env!("CARGO_BIN_EXE_adit"), [&line[..], flags].concat())
+        let adit = [env!("CARGO_BIN_EXE_adit"), "http", target, "--key", key];
+        let line = [words, &adit, &["--server", &server], flags].concat();
+        Program::start(line[0], &line[1..])
     }
 
     /// A visitor of the URL that the agent prints.
@@ -276,4 +284,20 @@ async fn a_folder_is_published_as_it_is_and_nothing_beside_it() {
     assert_eq!((part.status.as_u16(), part.text()), (206, "234"));
     assert_eq!(visitor.get("/../secret.txt").await.status, 404);
     assert_eq!(visitor.get("/%2e%2e/secret.txt").await.status, 404);
+}
+
+#[tokio::test]
+async fn there_is_room_for_more_connections_than_the_files_that_a_shell_allows_at_first() {
+    let (stage, origin) = (Stage::open().await, Origin::echoing_sockets().await);
+    let few = ["sh", "-c", "ulimit -Sn 40; exec \"$@\"", "sh"];
+    let mut agent = stage.publish_by(&few, &origin.addr.to_string(), &[]);
+    let visitor = stage.visitor(&mut agent).await;
+    let mut sockets = Vec::new();
+    for _ in 0..60 {
+        sockets.push(visitor.open_socket("/").await);
+    }
+    for socket in &mut sockets {
+        socket.send(Message::text("still here")).await.unwrap();
+        assert_eq!(hear(socket).await, Message::text("still here"));
+    }
 }

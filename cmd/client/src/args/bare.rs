@@ -8,7 +8,7 @@ use bare::{Config, Family, HostPattern, Maintainer};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::PublishFlags;
+use super::{OF_A_TUNNEL, PublishFlags};
 
 /// `adit bare`.
 #[derive(Debug, Args)]
@@ -18,10 +18,7 @@ pub(crate) struct BareCommand {
         long,
         value_name = "ADDRESS",
         help = "Serve on this address and port of this machine (127.0.0.1:8080; port 0: a free one), without a tunnel",
-        conflicts_with_all = [
-            "server", "expect_domain", "token_file", "mode", "links", "self_check", "no_retry",
-            "name", "subdomain", "root", "domain", "auto_name", "CallerFlags", "TrafficFlags",
-        ]
+        conflicts_with_all = OF_A_TUNNEL
     )]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use runtime::config::Layers;
 
-use super::{PublishFlags, given, joined};
+use super::{OF_A_TUNNEL, PublishFlags, given, joined};
 
 /// `adit files`.
 #[derive(Debug, Args)]
@@ -17,10 +17,7 @@ pub(crate) struct Files {
     #[arg(
         long,
         value_name = "ADDRESS",
-        conflicts_with_all = [
-            "server", "expect_domain", "token_file", "mode", "links", "self_check", "no_retry",
-            "name", "subdomain", "root", "domain", "auto_name", "CallerFlags", "TrafficFlags",
-        ]
+        conflicts_with_all = OF_A_TUNNEL
     )]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]

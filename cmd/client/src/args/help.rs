@@ -84,9 +84,10 @@ Examples:
 
 pub(super) const START_ABOUT: &str = "Publish several tunnels from one file.
 
-Each table [tunnels.NAME] is a tunnel with a hostname of its own: a local HTTP service, or a folder. Prints a line \
-with name and URL on stdout for each as it comes up. The file is read again when it, or a file that it names, has \
-changed, and at SIGHUP: tunnels that are the same notice nothing, and a file that is wrong changes nothing.";
+Each table [tunnels.NAME] is a tunnel with a hostname of its own: a local HTTP service, a folder, a relay of \
+WebSockets, or a Bare server. Prints a line with name and URL on stdout for each as it comes up. The file is read again \
+when it, or a file that it names, has changed, and at SIGHUP: tunnels that are the same notice nothing, and a file that \
+is wrong changes nothing.";
 
 pub(super) const START_AFTER: &str = "\
 A file:

@@ -6,7 +6,7 @@ use clap::Args;
 use relay::{Upstream, UpstreamError};
 use runtime::config::Layers;
 
-use super::{PublishFlags, given, joined};
+use super::{OF_A_TUNNEL, PublishFlags, given, joined};
 
 /// `adit ws`.
 #[derive(Debug, Args)]
@@ -22,10 +22,7 @@ pub(crate) struct Ws {
         long,
         value_name = "ADDRESS",
         help = "Serve on this address and port of this machine (127.0.0.1:9139; port 0: a free one), without a tunnel",
-        conflicts_with_all = [
-            "server", "expect_domain", "token_file", "mode", "links", "self_check", "no_retry",
-            "name", "subdomain", "root", "domain", "auto_name", "CallerFlags", "TrafficFlags",
-        ]
+        conflicts_with_all = OF_A_TUNNEL
     )]
     pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
