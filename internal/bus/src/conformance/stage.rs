@@ -155,19 +155,27 @@ impl Actor<'_> {
     /// Waits for `count` envelopes and returns what has come.
     pub(super) async fn envelopes(&self, count: usize) -> Vec<Envelope> {
         let look = async || {
-            let taken = self
-                .inbox
-                .all()
-                .into_iter()
-                .filter_map(|delivery| match delivery {
-                    Delivery::Envelope(envelope) => Some(envelope),
-                    Delivery::Gap(_) | Delivery::Lost(_) | Delivery::Superseded { .. } => None,
-                });
-            let taken: Vec<Envelope> = taken.collect();
+            let (taken, _) = self.taken();
             (taken.len() >= count).then_some(taken)
         };
         let come = self.stage.eventually(look).await;
-        come.unwrap_or_else(|| panic!("{count} envelopes never arrived"))
+        come.unwrap_or_else(|| {
+            let (taken, others) = self.taken();
+            let came = taken.len();
+            panic!("{came} of {count} envelopes arrived, and of other deliveries {others:?}")
+        })
+    }
+
+    /// Envelopes, and whatever else has come.
+    fn taken(&self) -> (Vec<Envelope>, Vec<Delivery>) {
+        let (mut envelopes, mut others) = (Vec::new(), Vec::new());
+        for delivery in self.inbox.all() {
+            match delivery {
+                Delivery::Envelope(envelope) => envelopes.push(envelope),
+                other => others.push(other),
+            }
+        }
+        (envelopes, others)
     }
 
     /// Waits until this delivery has come, and says how many times it has.
