@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::task::TaskTracker;
 
 use super::error::StoreError;
+use super::publisher::MOST_UNANSWERED;
 use super::scripts::text;
 use super::session::{Ending, Line};
 use super::url::{Address, Kind, Login, Target};
@@ -18,8 +19,9 @@ use super::{socket, topology};
 /// How long opening one connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// How many commands may wait to be written.
-const WAITING: usize = 1024;
+/// How many commands may wait to be written: all that is published and unanswered, which must never have to wait for room
+/// and lose its order by that, and what asks the directory. Room that is not taken costs nothing.
+const WAITING: usize = MOST_UNANSWERED + 1024;
 
 /// Opens what a target names.
 pub(super) struct Dialer {

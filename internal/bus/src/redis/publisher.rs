@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, poll};
 use redis::{Cmd, RedisResult, RedisWrite, Value};
+use tokio::task::coop::unconstrained;
 
 use super::error::StoreError;
 use super::pairs::{Opening, Peer};
@@ -23,6 +24,9 @@ const MAX_UNANSWERED: usize = 4 * 1024 * 1024;
 
 /// What a message is counted as beside its envelopes.
 const MESSAGE_COST: usize = 256;
+
+/// How many messages are without their reply at most.
+pub(super) const MOST_UNANSWERED: usize = MAX_UNANSWERED / MESSAGE_COST;
 
 struct Reply {
     peer: Arc<Peer>,
@@ -72,8 +76,10 @@ pub(super) async fn publish(shared: &Shared, session: &Session) {
             }
             .boxed();
             unanswered += cost;
-            // Polled here once, in order: that puts the command into the connection's queue.
-            match poll!(&mut reply) {
+            // Polled here once, in order: that puts the command into the connection's queue, which has room for all that are
+            // unanswered. Whether this turn of the task has sent much already must not matter: a command that waited for the
+            // next turn could be overtaken by a later one, and the numbers would prove a loss that was none.
+            match poll!(unconstrained(&mut reply)) {
                 std::task::Poll::Ready(reply) => {
                     unanswered -= reply.cost;
                     take_reply(shared, session, reply);

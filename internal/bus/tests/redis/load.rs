@@ -9,6 +9,7 @@ use adit_bus::{Bus, Content, Delivery, Envelope, Inbox, LinkId, Node, SendError}
 use bytes::Bytes;
 use futures_util::future::join_all;
 use messages::{Flags, Frame, NodeId, PolicyId, StreamId, TunnelId};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::{Actor, body, claim, eventually};
@@ -196,6 +197,32 @@ async fn largest_output(server: &Server) -> usize {
         .filter_map(|word| word.strip_prefix("omem="));
     let waiting = waiting.filter_map(|bytes| bytes.parse().ok());
     waiting.max().unwrap_or(0)
+}
+
+/// More messages at once than one turn of a task may send: what had to wait for the next turn is still first.
+#[tokio::test]
+async fn what_one_node_tells_many_arrives_in_order_without_a_gap() {
+    const NODES: u8 = 250;
+    const ROUNDS: u64 = 50;
+    let server = Server::start(&[]).await;
+    let teller = Actor::join(&server.url(), 1).await;
+    let url = server.url();
+    let listeners = join_all((0..NODES).map(|n| Actor::join(&url, 2 + n)));
+    let listeners = listeners.await;
+    for round in 0..ROUNDS {
+        for listener in &listeners {
+            let envelope = teller.envelope(round, body(Bytes::from_static(b"news")));
+            let sent = teller.node.bus.send(listener.id, envelope);
+            sent.expect("the listener is there");
+        }
+        yield_now().await;
+    }
+    for listener in &listeners {
+        let all = async || listener.envelopes().len() as u64 >= ROUNDS;
+        assert!(eventually(all).await, "{:?}", listener.all());
+        let rounds = listener.envelopes().into_iter();
+        assert!(rounds.map(|envelope| envelope.exchange.0).eq(0..ROUNDS));
+    }
 }
 
 /// As many as one node may hold, each a tunnel of its own.
