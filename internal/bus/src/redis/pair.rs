@@ -25,7 +25,8 @@ use super::wire::Header;
 use crate::{Envelope, SendError};
 
 /// How many bytes all others together may have under way to one node. Redis' default output limit for a subscriber is
-/// 8 MiB for 60 s (32 MiB at once); the rest is for notices and for budgets that are just being divided anew.
+/// 8 MiB for 60 s, and 32 MiB at once. The rest is for notices, and for budgets that are just being divided anew: a sender
+/// may still have its former share under way, so that for a moment it is 6 + 3 + 2 + … MiB, with 96 senders 31.
 pub(super) const TOTAL_BUDGET: u64 = 6 * 1024 * 1024;
 
 /// What a node may send before it was told its budget.

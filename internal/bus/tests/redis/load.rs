@@ -154,7 +154,8 @@ impl Inbox for Slow {
     }
 }
 
-/// Two nodes send more than Redis would hold for one subscriber, to a third that is slow: they wait.
+/// Two nodes send more than Redis would hold for one subscriber, to a third that is slow: they wait. One of them may have
+/// the whole budget of 6 MiB under way when the other gets its half, and omem counts what Redis allocates around it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_slow_reader_never_reaches_the_output_limit() {
     const MIB: usize = 1024 * 1024;
@@ -185,7 +186,7 @@ async fn a_slow_reader_never_reaches_the_output_limit() {
         assert!(began.elapsed() < Duration::from_secs(30), "it stands still");
         sleep(Duration::from_millis(10)).await;
     }
-    assert!(most < 8 * MIB, "{most} bytes waited in Redis");
+    assert!(most < 10 * MIB, "{most} bytes waited in Redis");
     assert_eq!(slow.other.load(Ordering::Relaxed), 0, "nothing was lost");
 }
 
