@@ -1,18 +1,12 @@
 //! How much one visitor may ask for. He is known by the address that the caller vouches for, never by a header.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use governor::clock::{Clock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::keyed::HashMapStateStore;
-use governor::{Quota, RateLimiter};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
-use tokio::time::Instant;
+use limit::{Crowd, Meter, Places, Quota};
 
 use crate::body::Body;
 use crate::error::{BareError, Code};
@@ -38,35 +32,21 @@ impl Default for VisitorLimits {
     }
 }
 
-type Counts = RateLimiter<IpAddr, HashMapStateStore<IpAddr>, TokioClock, NoOpMiddleware<Duration>>;
+/// One WebSocket of a visitor, until it is dropped. `None` where they are not counted.
+pub(crate) type Place = Option<limit::Place<Crowd>>;
 
 /// The counts.
 pub(crate) struct Limits {
-    limits: VisitorLimits,
-    requests: Mutex<Option<Counts>>,
-    sockets: Arc<Mutex<HashMap<IpAddr, u32>>>,
-}
-
-/// One visitor, whatever address of his household he uses.
-fn household(visitor: IpAddr) -> IpAddr {
-    match visitor.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            IpAddr::V6(network.into())
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
+    requests: Option<(NonZeroU32, Meter<Crowd>)>,
+    sockets: Option<Places<Crowd>>,
 }
 
 impl Limits {
     pub(crate) fn new(limits: VisitorLimits) -> Self {
-        let counts = limits.per_minute.map(|rate| {
-            RateLimiter::hashmap_with_clock(Quota::per_minute(rate), TokioClock(Instant::now()))
-        });
+        let counted = |rate| (rate, Meter::new(Quota::per_minute(rate), MAX_COUNTED));
         Self {
-            limits,
-            requests: Mutex::new(counts),
-            sockets: Arc::default(),
+            requests: limits.per_minute.map(counted),
+            sockets: limits.sockets.map(Places::new),
         }
     }
 
@@ -75,63 +55,23 @@ impl Limits {
     /// # Errors
     /// What he is told: he has asked too often.
     pub(crate) fn count(&self, visitor: IpAddr) -> Result<(), Excess> {
-        let mut requests = lock(&self.requests);
-        let (Some(counts), Some(limit)) = (&mut *requests, self.limits.per_minute) else {
+        let Some((limit, counts)) = &self.requests else {
             return Ok(());
         };
-        if counts.len() >= MAX_COUNTED {
-            counts.retain_recent();
-            if counts.len() >= MAX_COUNTED {
-                // Forgetting is better than growing.
-                *counts = RateLimiter::hashmap_with_clock(
-                    Quota::per_minute(limit),
-                    TokioClock(Instant::now()),
-                );
-            }
-        }
-        counts.check_key(&household(visitor)).map_err(|until| {
-            let now = counts.clock().now();
-            let wait: Duration = until.earliest_possible().duration_since(now).into();
-            Excess { limit, wait }
+        let counted = counts.count(&Crowd::of(visitor));
+        counted.map_err(|wait| Excess {
+            limit: *limit,
+            wait,
         })
     }
 
-    /// A place for one more WebSocket, until it is dropped. `None`: he has as many as he may.
+    /// A place for one more WebSocket. `None`: he has as many as he may.
     pub(crate) fn socket(&self, visitor: IpAddr) -> Option<Place> {
-        let of = household(visitor);
-        let mut open = lock(&self.sockets);
-        let count = open.entry(of).or_default();
-        if self.limits.sockets.is_some_and(|most| *count >= most.get()) {
-            return None;
-        }
-        *count += 1;
-        Some(Place {
-            of,
-            open: self.sockets.clone(),
-        })
-    }
-}
-
-/// One WebSocket of a visitor.
-#[derive(Debug)]
-pub(crate) struct Place {
-    of: IpAddr,
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = lock(&self.open);
-        match open.get_mut(&self.of) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.remove(&self.of)),
+        match &self.sockets {
+            Some(sockets) => sockets.enter(Crowd::of(visitor)).map(Some),
+            None => Some(None),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A rate that was exceeded.
@@ -174,18 +114,6 @@ pub(crate) fn too_many() -> BareError {
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-
-/// Lets governor measure time with tokio's clock.
-#[derive(Debug, Clone, Copy)]
-struct TokioClock(Instant);
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +165,5 @@ mod tests {
         assert!(limits.socket("192.0.2.2".parse().unwrap()).is_some());
         drop(first);
         assert!(limits.socket(visitor).is_some());
-        assert!(lock(&limits.sockets).is_empty());
     }
 }

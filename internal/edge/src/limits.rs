@@ -8,8 +8,6 @@
 //! All of it is the process's, whichever worker counts. Of the fleet, only a
 //! tunnel's rate is: see [`share`].
 
-mod connections;
-mod crowd;
 mod excess;
 mod meter;
 mod misses;
@@ -19,6 +17,7 @@ use std::net::IpAddr;
 
 use bus::Directory;
 use ipnet::IpNet;
+use limit::{Crowd, Places};
 use messages::TunnelId;
 use tokio::{
     sync::Mutex,
@@ -30,13 +29,13 @@ use crate::{
     forwarded::is_trusted,
 };
 
-use connections::Connections;
-use crowd::Crowd;
 use meter::Meter;
 use misses::Misses;
 use share::Shared;
 
-pub(crate) use connections::Place;
+/// One connection of a visitor, until it is dropped.
+pub(crate) type Place = limit::Place<Crowd>;
+
 pub(crate) use excess::Excess;
 
 /// How often counts that say nothing any more are let go of, and the nodes of the
@@ -48,7 +47,7 @@ pub(crate) struct Limits {
     /// Networks that speak for others: they are not limited as if they were one
     /// visitor.
     proxies: Vec<IpNet>,
-    connections: Option<Connections>,
+    connections: Option<Places<Crowd>>,
     visitors: Option<Meter<Crowd>>,
     misses: Option<Misses>,
     tunnels: Option<Shared>,
@@ -61,7 +60,7 @@ impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             proxies: config.trusted_proxies.clone(),
-            connections: config.max_connections_per_address.map(Connections::new),
+            connections: config.max_connections_per_address.map(Places::new),
             visitors: config.visitor_requests.map(|rate| Meter::new(rate, 1)),
             misses: config.visitor_misses.map(Misses::new),
             tunnels: config.tunnel_requests.map(Shared::new),

@@ -1,9 +1,8 @@
 //! The accept loop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
@@ -11,10 +10,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{connection, edge::Edge, io::Room};
-
-/// How long to wait when the process is out of file descriptors or memory: each
-/// retry at once would only burn the core that could free some.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often exchanges are checked for visitors who do not read, at least.
 const STALL_CHECK: Duration = Duration::from_secs(5);
@@ -44,13 +39,9 @@ async fn accept(edge: &Arc<Edge>, listener: &TcpListener, shutdown: &Cancellatio
     // A drain waits for this loop too: what it still takes is not to be missed.
     let _accepting = edge.tasks.token();
     while let Some(permit) = room(edge, shutdown).await {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        tokio::select! {
+            (tcp, peer) = listen::accept(listener) => take(edge, tcp, peer, permit, shutdown),
             () = shutdown.cancelled() => break,
-        };
-        match accepted {
-            Ok((tcp, peer)) => take(edge, tcp, peer, permit, shutdown),
-            Err(error) => after_error(&error).await,
         }
     }
     take_waiting(edge, listener, shutdown).await;
@@ -86,33 +77,10 @@ fn take(
         Ok(place) => place,
         Err(full) => return connection::turn_away(&tcp, full),
     };
-    if let Err(error) = tune(&tcp) {
+    if let Err(error) = listen::tune(&tcp) {
         tracing::debug!(%peer, %error, "a socket option was refused");
     }
     let room = Room::new(permit, place);
     let connection = connection::serve(edge.clone(), (tcp, peer), room, shutdown.clone());
     edge.tasks.spawn(connection);
-}
-
-/// Without `TCP_NODELAY` the last segment of a response waits for the visitor's
-/// delayed acknowledgement: 40 ms. With keepalive a visitor who vanished from a
-/// quiet WebSocket or event stream is noticed within two minutes.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
-}
-
-async fn after_error(error: &io::Error) {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        // The visitor gave up between the kernel's accept and ours.
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted => {}
-        _ => {
-            tracing::warn!(%error, "cannot accept connections; trying again");
-            tokio::time::sleep(EXHAUSTED_PAUSE).await;
-        }
-    }
 }

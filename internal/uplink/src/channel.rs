@@ -6,7 +6,7 @@
 //! as a handshake in progress from the first byte. How tickets are given is the
 //! business of `tickets`.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use futures_util::SinkExt;
 use identity::{PublicKey, SecretKey, TicketNonces};
@@ -27,9 +27,6 @@ use crate::{
     tickets::{Rejected, redeem},
     uplink::Uplink,
 };
-
-/// How long to wait when the process is out of file descriptors or memory.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// An encrypted channel over TCP that agents are offered. Clones are one.
 #[derive(Clone)]
@@ -84,13 +81,9 @@ impl Uplink {
         // A drain waits for this loop too: what it still takes is not to be missed.
         let _accepting = self.tasks.token();
         loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+            tokio::select! {
+                (tcp, peer) = listen::accept(&listener) => self.take(channel, tcp, peer),
                 () = stop.cancelled() => break,
-            };
-            match accepted {
-                Ok((tcp, peer)) => self.take(channel, tcp, peer),
-                Err(error) => after_error(&error).await,
             }
         }
     }
@@ -168,16 +161,4 @@ async fn open(
 /// What whoever gave a wrong ticket is told: it may come back with another.
 fn last_word(rejected: &Rejected) -> Disconnect {
     Disconnect::new(DisconnectCode::Protocol, rejected.to_string())
-}
-
-async fn after_error(error: &io::Error) {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        // The agent gave up between the kernel's accept and ours.
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted => {}
-        _ => {
-            tracing::warn!(%error, "cannot accept connections to the channel; trying again");
-            tokio::time::sleep(EXHAUSTED_PAUSE).await;
-        }
-    }
 }

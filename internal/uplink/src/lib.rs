@@ -12,12 +12,10 @@
 //! It does not know what a frame on a stream says, only whose it is and whether
 //! it ends something; bodies, credit and statuses are the edge's and the agent's.
 
-mod address;
 mod admission;
 mod admit;
 mod channel;
 mod claim;
-mod clock;
 mod config;
 mod link;
 mod pinning;

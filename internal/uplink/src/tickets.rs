@@ -23,8 +23,8 @@ use messages::{
 use tokio::time::timeout;
 
 use crate::{
-    address::AddressKey, admission::standing::Standing, admit::seconds_since_1970,
-    channel::Channel, claim, refusal, uplink::Uplink,
+    admission::standing::Standing, admit::seconds_since_1970, channel::Channel, claim, refusal,
+    uplink::Uplink,
 };
 
 /// Bytes of a thumbprint: what a stored ticket begins with.
@@ -234,7 +234,7 @@ fn stored(wanted: &TicketRequest, only_from: Option<SocketAddr>) -> Bytes {
 }
 
 fn address_of(peer: SocketAddr) -> String {
-    format!("{:?}", AddressKey::of(peer.ip()))
+    format!("{:?}", limit::Crowd::of(peer.ip()))
 }
 
 fn key_of(ticket: &[u8; 32]) -> String {

@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -37,9 +36,6 @@ const MAX_HEAD: usize = 128 * 1024;
 
 /// How long what runs may go on once the end was asked for.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How long to wait when the process is out of file descriptors or memory.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What is shared by the connections of a listener.
 struct Shared<L> {
@@ -85,14 +81,8 @@ async fn accept<L: Local>(shared: &Arc<Shared<L>>, listener: &TcpListener) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let accepting = async {
         while let Ok(permit) = room.clone().acquire_owned().await {
-            match listener.accept().await {
-                Ok((tcp, peer)) => take(shared, tcp, peer.ip(), permit),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                }
-            }
+            let (tcp, peer) = ::listen::accept(listener).await;
+            take(shared, tcp, peer.ip(), permit);
         }
     };
     tokio::select! {
@@ -101,29 +91,13 @@ async fn accept<L: Local>(shared: &Arc<Shared<L>>, listener: &TcpListener) {
     }
 }
 
-/// The visitor gave up between the kernel's accept and ours.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::Interrupted
-    )
-}
-
 fn take<L: Local>(
     shared: &Arc<Shared<L>>,
     tcp: TcpStream,
     peer: IpAddr,
     permit: OwnedSemaphorePermit,
 ) {
-    // A visitor who vanished from a quiet WebSocket is noticed within two minutes.
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    let tuned = tcp
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(&tcp).set_tcp_keepalive(&keepalive));
-    if let Err(error) = tuned {
+    if let Err(error) = ::listen::tune(&tcp) {
         tracing::debug!(%error, "a socket option was refused");
     }
     let permit = Arc::new(permit);

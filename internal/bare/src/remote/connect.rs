@@ -4,9 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
@@ -72,7 +70,7 @@ impl Dialler {
         if !self.rules.allow_address(peer.ip()) {
             return Err(BareError::forbidden_address());
         }
-        if let Err(error) = tune(&tcp) {
+        if let Err(error) = listen::tune(&tcp) {
             tracing::debug!(%error, "a socket option was refused");
         }
         if !target.tls {
@@ -137,15 +135,6 @@ impl Dialler {
         }
         socket.connect(address).await
     }
-}
-
-/// A remote that vanished is noticed within two minutes, however quiet it was.
-fn tune(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
-    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
 }
 
 fn server_name(host: &Host) -> Option<ServerName<'static>> {

@@ -14,9 +14,10 @@ use std::{
 };
 
 use foldhash::{HashMap, HashMapExt};
+use limit::Crowd;
 use tokio::time::Instant;
 
-use super::{Crowd, Excess, excess, meter::Meter};
+use super::{Excess, excess, meter::Meter};
 use crate::config::Rate;
 
 /// Visitors that are barred at a time; more are let through.

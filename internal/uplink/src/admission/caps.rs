@@ -14,11 +14,7 @@ use std::{
     time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
-};
-
-use crate::{address::AddressKey, clock::TokioClock};
+use limit::{Crowd, Meter, Quota};
 
 /// Addresses whose registration rate is remembered at a time; about 2 MiB. When
 /// more than that register within a minute, the rates start anew: forgetting is
@@ -52,13 +48,11 @@ pub(crate) enum Cap {
     Rate { retry_after: Duration },
 }
 
-type Rates =
-    RateLimiter<AddressKey, HashMapStateStore<AddressKey>, TokioClock, NoOpMiddleware<Duration>>;
-
 /// The counts behind the caps.
 #[derive(Debug)]
 pub(crate) struct Counts {
     caps: Caps,
+    rates: Option<Meter<Crowd>>,
     state: Mutex<State>,
 }
 
@@ -66,8 +60,7 @@ pub(crate) struct Counts {
 struct State {
     pending: u32,
     links: u32,
-    held: HashMap<AddressKey, Held>,
-    rates: Option<Rates>,
+    held: HashMap<Crowd, Held>,
 }
 
 /// What one address holds now. An entry lives only while it holds something.
@@ -79,13 +72,14 @@ struct Held {
 
 impl Counts {
     pub(crate) fn new(caps: Caps) -> Arc<Self> {
+        let rates = caps.registrations_per_minute.map(Quota::per_minute);
         Arc::new(Self {
             caps,
+            rates: rates.map(|quota| Meter::new(quota, MAX_REMEMBERED)),
             state: Mutex::new(State {
                 pending: 0,
                 links: 0,
                 held: HashMap::new(),
-                rates: caps.registrations_per_minute.map(new_rates),
             }),
         })
     }
@@ -93,11 +87,11 @@ impl Counts {
     /// Asks for a handshake. The permit holds its place until it is dropped or
     /// becomes a link's.
     pub(crate) fn enter(self: &Arc<Self>, peer: IpAddr) -> Result<PendingPermit, Cap> {
-        let key = AddressKey::of(peer);
+        let key = Crowd::of(peer);
         let mut state = self.lock();
         self.room(&state, key)?;
         // Last, so that only what is let in uses up the rate.
-        state.charge(key, self.caps.registrations_per_minute)?;
+        self.charge(key)?;
         state.pending += 1;
         state.held.entry(key).or_default().pending += 1;
         Ok(PendingPermit(Place {
@@ -110,10 +104,10 @@ impl Counts {
     /// Whether there is room for a handshake, whatever the rate says. Nothing is
     /// held by asking.
     pub(crate) fn check(&self, peer: IpAddr) -> Result<(), Cap> {
-        self.room(&self.lock(), AddressKey::of(peer))
+        self.room(&self.lock(), Crowd::of(peer))
     }
 
-    fn room(&self, state: &State, key: AddressKey) -> Result<(), Cap> {
+    fn room(&self, state: &State, key: Crowd) -> Result<(), Cap> {
         let held = state.held.get(&key).copied().unwrap_or_default();
         if state.pending >= self.caps.pending {
             return Err(Cap::Handshakes);
@@ -131,6 +125,14 @@ impl Counts {
         Ok(())
     }
 
+    fn charge(&self, key: Crowd) -> Result<(), Cap> {
+        let charged = self
+            .rates
+            .as_ref()
+            .map_or(Ok(()), |rates| rates.count(&key));
+        charged.map_err(|retry_after| Cap::Rate { retry_after })
+    }
+
     /// Handshakes in progress.
     pub(crate) fn pending(&self) -> u32 {
         self.lock().pending
@@ -143,24 +145,7 @@ impl Counts {
 }
 
 impl State {
-    fn charge(&mut self, key: AddressKey, quota: Option<NonZeroU32>) -> Result<(), Cap> {
-        let (Some(rates), Some(quota)) = (&mut self.rates, quota) else {
-            return Ok(());
-        };
-        if rates.len() >= MAX_REMEMBERED {
-            rates.retain_recent();
-            // Half, so that sweeping is not repeated for every newcomer.
-            if rates.len() > MAX_REMEMBERED / 2 {
-                *rates = new_rates(quota);
-            }
-            rates.shrink_to_fit();
-        }
-        rates.check_key(&key).map_err(|until| Cap::Rate {
-            retry_after: until.wait_time_from(rates.clock().now()),
-        })
-    }
-
-    fn release(&mut self, key: AddressKey, kind: Kind) {
+    fn release(&mut self, key: Crowd, kind: Kind) {
         let Some(held) = self.held.get_mut(&key) else {
             return;
         };
@@ -215,7 +200,7 @@ enum Kind {
 #[derive(Debug)]
 struct Place {
     counts: Arc<Counts>,
-    key: AddressKey,
+    key: Crowd,
     kind: Kind,
 }
 
@@ -223,10 +208,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.counts.lock().release(self.key, self.kind);
     }
-}
-
-fn new_rates(per_minute: NonZeroU32) -> Rates {
-    RateLimiter::hashmap_with_clock(Quota::per_minute(per_minute), TokioClock::new())
 }
 
 #[cfg(test)]

@@ -5,21 +5,10 @@
 //! from many addresses from taking the time in which other tunnels' passwords are
 //! checked; it is the hashes of a second and costs half a core at most.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{num::NonZeroU32, time::Duration};
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, Reference},
-    middleware::NoOpMiddleware,
-    state::keyed::HashMapStateStore,
-};
+use limit::{Crowd, Meter, Quota};
 use messages::TunnelId;
-use tokio::time::Instant;
 
 use super::checker::Who;
 
@@ -37,20 +26,18 @@ const TUNNEL_REFILL: Duration = Duration::from_millis(100);
 /// all where none is old: forgetting is better than growing.
 const MAX_COUNTS: usize = 65_536;
 
-type Counts<K> = RateLimiter<K, HashMapStateStore<K>, TokioClock, NoOpMiddleware<Duration>>;
-
 /// The passwords tried lately.
 #[derive(Debug)]
 pub(super) struct Guesses {
-    by_address: Mutex<Counts<(TunnelId, IpAddr)>>,
-    by_tunnel: Mutex<Counts<TunnelId>>,
+    by_address: Meter<(TunnelId, Crowd)>,
+    by_tunnel: Meter<TunnelId>,
 }
 
 impl Guesses {
     pub(super) fn new() -> Self {
         Self {
-            by_address: Mutex::new(counts(REFILL, BURST)),
-            by_tunnel: Mutex::new(counts(TUNNEL_REFILL, TUNNEL_BURST)),
+            by_address: counts(REFILL, BURST),
+            by_tunnel: counts(TUNNEL_REFILL, TUNNEL_BURST),
         }
     }
 
@@ -59,65 +46,15 @@ impl Guesses {
     /// # Errors
     /// How long to wait: it is one too many.
     pub(super) fn count(&self, who: Who) -> Result<(), Duration> {
-        count(
-            &self.by_address,
-            (REFILL, BURST),
-            &(who.tunnel, crowd(who.address)),
-        )?;
-        count(&self.by_tunnel, (TUNNEL_REFILL, TUNNEL_BURST), &who.tunnel)
+        self.by_address
+            .count(&(who.tunnel, Crowd::of(who.address)))?;
+        self.by_tunnel.count(&who.tunnel)
     }
 }
 
-fn counts<K: std::hash::Hash + Eq + Clone>(refill: Duration, burst: NonZeroU32) -> Counts<K> {
+fn counts<K: std::hash::Hash + Eq + Clone>(refill: Duration, burst: NonZeroU32) -> Meter<K> {
     let quota = Quota::with_period(refill).map(|quota| quota.allow_burst(burst));
-    let quota = quota.expect("a refill takes some time");
-    RateLimiter::hashmap_with_clock(quota, TokioClock::new())
-}
-
-fn count<K: std::hash::Hash + Eq + Clone>(
-    shared: &Mutex<Counts<K>>,
-    (refill, burst): (Duration, NonZeroU32),
-    key: &K,
-) -> Result<(), Duration> {
-    let mut limiter = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    if limiter.len() >= MAX_COUNTS {
-        limiter.retain_recent();
-        if limiter.len() >= MAX_COUNTS {
-            *limiter = counts(refill, burst);
-        }
-    }
-    let now = limiter.clock().now();
-    let counted = limiter.check_key(key);
-    counted.map_err(|until| until.earliest_possible().duration_since(now).into())
-}
-
-/// One IPv4 address, or one IPv6 /64: single IPv6 addresses are free.
-fn crowd(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            Ipv6Addr::from(network).into()
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-/// Lets governor measure time with tokio's clock.
-#[derive(Debug, Clone, Copy)]
-struct TokioClock(Instant);
-
-impl TokioClock {
-    fn new() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for TokioClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
+    Meter::new(quota.expect("a refill takes some time"), MAX_COUNTS)
 }
 
 #[cfg(test)]

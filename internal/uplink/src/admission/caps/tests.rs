@@ -93,6 +93,6 @@ async fn rates_of_more_addresses_than_can_be_remembered_do_not_grow() {
     for address in 0..u32::try_from(MAX_REMEMBERED).unwrap() + 100 {
         drop(counts.enter(IpAddr::V4(address.into())).unwrap());
     }
-    let remembered = counts.lock().rates.as_ref().map(RateLimiter::len);
+    let remembered = counts.rates.as_ref().map(Meter::counted);
     assert!(remembered.unwrap() <= MAX_REMEMBERED);
 }
